@@ -1,0 +1,20 @@
+# reel_add_kernels(target files...): compiles each kernel file once per instruction set into `target`.
+function(reel_add_kernels target)
+  set(isas portable base)
+  set(flags_portable "")
+  set(flags_base -DREEL_ISA_IS_BASE=1)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    list(APPEND isas avx2 avx512)
+    set(flags_avx2 -DREEL_ISA_IS_AVX2=1 -mavx2 -mfma -mf16c)
+    set(flags_avx512 -DREEL_ISA_IS_AVX512=1 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  endif()
+  foreach(isa ${isas})
+    add_library(${target}_kernels_${isa} OBJECT ${ARGN})
+    target_compile_definitions(${target}_kernels_${isa} PRIVATE REEL_KERNEL_ISA=${isa})
+    # Contraction gives FMA; nothing here may change what NaN and infinity mean.
+    target_compile_options(${target}_kernels_${isa} PRIVATE ${flags_${isa}} -O3 -ffp-contract=fast -fno-math-errno
+      -fno-trapping-math -Wno-psabi)
+    target_link_libraries(${target}_kernels_${isa} PRIVATE reel_build)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_kernels_${isa}>)
+  endforeach()
+endfunction()

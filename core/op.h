@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// The op descriptor: what a primitive is, Reel's own or a user's.
+#ifndef REEL_CORE_OP_H
+#define REEL_CORE_OP_H
+
+#include <reel/core/tensor.h>
+
+REEL_BEGIN
+
+#define REEL_MAX_OUTPUTS 4
+#define REEL_MAX_ATTRS 512 /* bytes of an op's attributes */
+
+typedef struct reel_op reel_op;
+
+/* What infer says of one output. Strides and offset (in elements from input 0's first one) are for
+ * REEL_OP_VIEW only. */
+typedef struct reel_spec {
+    reel_dtype dtype;
+    reel_shape shape;
+    int64_t strides[REEL_MAX_DIMS];
+    int64_t offset;
+} reel_spec;
+
+/* Seen by infer. Inputs that may be left out are NULL. */
+typedef struct reel_infer {
+    const reel_op *op;
+    reel_ctx *ctx;
+    int n_in;
+    reel_tensor *const *in;
+    const void *attrs;
+    int n_out; /* set by infer; 1 on entry */
+    reel_spec out[REEL_MAX_OUTPUTS];
+} reel_infer;
+
+/* Records "<op>: <message> (input 0: float32 [2, 3], ...)" and returns false. */
+REEL_API bool reel_infer_fail(const reel_infer *infer, reel_error error, const char *format, ...) REEL_PRINTF(3, 4);
+
+/* Output k is of `dtype` and `shape`; fails when the shape is negative or too large for memory. */
+REEL_API bool reel_infer_out(reel_infer *infer, int k, reel_dtype dtype, reel_shape shape);
+
+/* The usual inferences: one output like input 0; like the broadcast of all inputs, which must have one dtype. */
+REEL_API bool reel_infer_same(reel_infer *infer);
+REEL_API bool reel_infer_broadcast(reel_infer *infer);
+
+/* Memory of one operand as a kernel sees it; strides count elements and may be 0 (broadcast) or negative. */
+typedef struct reel_buffer {
+    void *data; /* NULL for an input left out */
+    const int64_t *shape;
+    const int64_t *strides;
+    int64_t numel;
+    int ndim;
+    reel_dtype dtype;
+} reel_buffer;
+
+/* Seen by play. Outputs are uninitialised, row-major and never overlap the inputs. */
+typedef struct reel_play {
+    const reel_op *op;
+    reel_ctx *ctx;
+    const reel_exec *exec;
+    const void *attrs;
+    int n_in, n_out;
+    const reel_buffer *in;
+    const reel_buffer *out;
+} reel_play;
+
+/* For what only values can tell (an index out of range). Both return false. Call them outside parallel regions. */
+REEL_API bool reel_play_fail(const reel_play *play, reel_error error, const char *format, ...) REEL_PRINTF(3, 4);
+REEL_API bool reel_play_out_of_memory(const reel_play *play);
+
+/* Seen by vjp: cot[k] is the cotangent of output k (NULL: zero), grad[i] is to be set to the cotangent of input i (NULL
+ * stays zero). Everything in it is recorded with public ops, so that gradients of any order exist. A grad may be of the
+ * input's broadcast shape: it is summed back to the input's. */
+typedef struct reel_vjp {
+    const reel_op *op;
+    reel_ctx *ctx;
+    const void *attrs;
+    int n_in, n_out;
+    reel_tensor *const *cot;
+    reel_tensor **grad;
+    const void *node; /* private */
+} reel_vjp;
+
+/* Input i and output k as recorded (NULL for an input left out). An error when the value has been overwritten since. */
+REEL_API reel_tensor *reel_vjp_input(const reel_vjp *vjp, int i);
+REEL_API reel_tensor *reel_vjp_output(const reel_vjp *vjp, int k);
+/* Their shape and dtype, which need no value: no error ever. */
+REEL_API reel_shape reel_vjp_input_shape(const reel_vjp *vjp, int i);
+REEL_API reel_dtype reel_vjp_input_dtype(const reel_vjp *vjp, int i);
+
+/* Whether grad[i] will be looked at: skip the work when not. */
+REEL_API bool reel_vjp_wants(const reel_vjp *vjp, int i);
+
+enum {
+    REEL_OP_VIEW = 1,    /* the output is the input's memory under other strides; play is NULL         */
+    REEL_OP_STRIDED = 2, /* play takes any strides; without it inputs are made row-major before        */
+    REEL_OP_INPLACE = 4, /* overwrites input 0 (and those its `writes` names); no outputs              */
+    REEL_OP_RANDOM = 8   /* attributes past key_size (seeds and offsets) change from step to step      */
+};
+
+/* A primitive. Constant, and alive as long as any context that used it. */
+struct reel_op {
+    const char *name;
+    bool (*infer)(reel_infer *infer);       /* the only place that rejects operands; completes nothing else      */
+    bool (*play)(const reel_play *play);    /* buffers in, buffers out; pure; same bits at any thread count      */
+    bool (*vjp)(reel_vjp *vjp);             /* NULL: not differentiable                                         */
+    uint32_t flags;                         /* REEL_OP_...                                                       */
+    uint16_t attrs_size;                    /* bytes of the attribute struct: plain data, zero-padded            */
+    uint16_t key_size;                      /* its leading bytes that shape a plan; 0: all of them               */
+    uint16_t pointwise;                     /* private: the tile kernel of an elementwise op                     */
+    uint16_t writes;                        /* REEL_OP_INPLACE: how many leading inputs are overwritten; 0 is 1  */
+};
+
+/* Records one application. Inputs that may be left out are NULL. Returns output 0, and all outputs through `out` when it
+ * is not NULL (infer says how many). The context is the first operand's; reel_apply_in names it for ops without. */
+REEL_API reel_tensor *reel_apply(const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs,
+                                 reel_tensor **out);
+REEL_API reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in,
+                                    const void *attrs, reel_tensor **out);
+
+REEL_END
+
+#endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// How a kernel family is compiled once per ISA and picked at run time.
+//
+// A family F is a file ops/kernels/F.c, compiled once per ISA with REEL_KERNEL_ISA set to portable, base, avx2 or
+// avx512. It defines one exported object, REEL_KERNEL_TABLE(F), of a type reel_F_kernels its header declares:
+//
+//     const reel_pool_kernels REEL_KERNEL_TABLE(pool) = { .maxpool2d_f32 = maxpool2d_f32, ... };
+//
+// The header says REEL_DECLARE_KERNELS(pool), and a caller says reel_pool_kernels_for(exec->isa).
+#ifndef REEL_OPS_KERNELS_DISPATCH_H
+#define REEL_OPS_KERNELS_DISPATCH_H
+
+#include <reel/core/exec.h>
+
+#define REEL_PASTE4_(a, b, c, d) a##b##c##d
+#define REEL_PASTE4(a, b, c, d) REEL_PASTE4_(a, b, c, d)
+#define REEL_KERNEL_TABLE(family) REEL_PASTE4(reel_, family, _kernels_, REEL_KERNEL_ISA)
+
+#if defined(__x86_64__)
+#define REEL_DECLARE_KERNELS(family)                                                                                   \
+    extern const reel_##family##_kernels reel_##family##_kernels_portable, reel_##family##_kernels_base,               \
+        reel_##family##_kernels_avx2, reel_##family##_kernels_avx512;                                                  \
+    static inline const reel_##family##_kernels *reel_##family##_kernels_for(reel_isa isa)                             \
+    {                                                                                                                  \
+        switch (isa) {                                                                                                 \
+        case REEL_ISA_AVX512: return &reel_##family##_kernels_avx512;                                                  \
+        case REEL_ISA_AVX2: return &reel_##family##_kernels_avx2;                                                      \
+        case REEL_ISA_BASE: return &reel_##family##_kernels_base;                                                      \
+        default: return &reel_##family##_kernels_portable;                                                             \
+        }                                                                                                              \
+    }
+#else
+#define REEL_DECLARE_KERNELS(family)                                                                                   \
+    extern const reel_##family##_kernels reel_##family##_kernels_portable, reel_##family##_kernels_base;               \
+    static inline const reel_##family##_kernels *reel_##family##_kernels_for(reel_isa isa)                             \
+    {                                                                                                                  \
+        return isa == REEL_ISA_PORTABLE ? &reel_##family##_kernels_portable : &reel_##family##_kernels_base;           \
+    }
+#endif
+
+#endif

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// Opens a kernel body for one dtype: include with REEL_F32 or REEL_F64 defined, then the .inc, then simd_end.h.
+//
+//   T        the element type                VN      lanes of a vector (1 never happens: portable uses 16 bytes too)
+//   V        a vector of T                   VI      the integer vector of the same lanes (comparison results)
+//   TI       the integer of T's size         K(name) name_f32 or name_f64
+//
+// Arithmetic and comparisons are the compiler's vector extensions (a * b + c contracts to FMA where there is one).
+// No include guard: it is meant to be included once per dtype.
+
+#if defined(REEL_F32)
+#define T float
+#define TI int32_t
+#define K(name) name##_f32
+#elif defined(REEL_F64)
+#define T double
+#define TI int64_t
+#define K(name) name##_f64
+#else
+#error "define REEL_F32 or REEL_F64 before including simd_begin.h"
+#endif
+
+#ifndef REEL_VECTOR_BYTES
+#if defined(REEL_ISA_IS_AVX512)
+#define REEL_VECTOR_BYTES 64
+#elif defined(REEL_ISA_IS_AVX2)
+#define REEL_VECTOR_BYTES 32
+#else
+#define REEL_VECTOR_BYTES 16
+#endif
+#endif
+
+#define V K(reel_v)
+#define VU K(reel_vu)
+#define VI K(reel_vi)
+#define VN ((int)(REEL_VECTOR_BYTES / sizeof(T)))
+#define v_load K(reel_v_load)
+#define v_store K(reel_v_store)
+#define v_load_n K(reel_v_load_n)
+#define v_store_n K(reel_v_store_n)
+#define v_set1 K(reel_v_set1)
+#define v_select K(reel_v_select)
+#define v_max K(reel_v_max)
+#define v_min K(reel_v_min)
+#define v_abs K(reel_v_abs)
+#define v_sum K(reel_v_sum)
+
+typedef T V __attribute__((vector_size(REEL_VECTOR_BYTES), may_alias));
+typedef T VU __attribute__((vector_size(REEL_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+typedef TI VI __attribute__((vector_size(REEL_VECTOR_BYTES), may_alias));
+
+#ifndef REEL_SIMD_UNUSED
+#define REEL_SIMD_UNUSED __attribute__((unused, always_inline)) static inline
+#endif
+
+REEL_SIMD_UNUSED V v_load(const T *p) { return *(const VU *)p; }
+REEL_SIMD_UNUSED void v_store(T *p, V v) { *(VU *)p = v; }
+
+/* The first n lanes, 0 <= n <= VN; the others are zero. */
+REEL_SIMD_UNUSED V v_load_n(const T *p, int64_t n)
+{
+    V v = { 0 };
+    __builtin_memcpy(&v, p, (size_t)n * sizeof(T));
+    return v;
+}
+
+REEL_SIMD_UNUSED void v_store_n(T *p, V v, int64_t n) { __builtin_memcpy(p, &v, (size_t)n * sizeof(T)); }
+
+REEL_SIMD_UNUSED V v_set1(T x) { return x - (V){ 0 }; }
+
+/* Lane by lane, mask ? a : b, where mask is all ones or zero (a comparison's result). */
+REEL_SIMD_UNUSED V v_select(VI mask, V a, V b) { return (V)((mask & (VI)a) | (~mask & (VI)b)); }
+
+/* A NaN in either operand gives NaN, as PyTorch's maximum and minimum. */
+REEL_SIMD_UNUSED V v_max(V a, V b) { return v_select((VI)(a > b) | (VI)(a != a), a, b); }
+REEL_SIMD_UNUSED V v_min(V a, V b) { return v_select((VI)(a < b) | (VI)(a != a), a, b); }
+
+REEL_SIMD_UNUSED V v_abs(V a)
+{
+    V minus_zero = v_set1((T)-0.0);
+    return (V)((VI)a & ~(VI)minus_zero);
+}
+
+/* Sum of the lanes by halving: a fixed order. */
+REEL_SIMD_UNUSED T v_sum(V v)
+{
+    T lane[REEL_VECTOR_BYTES / sizeof(T)];
+    __builtin_memcpy(lane, &v, sizeof v);
+    for (int half = VN / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// The op table: every op by name, with its inputs, attributes and defaults, callable from data.
+#ifndef REEL_OPS_TABLE_H
+#define REEL_OPS_TABLE_H
+
+#include <reel/core/op.h>
+
+REEL_BEGIN
+
+typedef struct reel_call_args reel_call_args;
+
+/* One row, defined beside the op as `const reel_function reel_fn_conv2d` and listed in ops/table.def. */
+typedef struct reel_function {
+    const char *name;    /* PyTorch's functional name                                                                  */
+    const char *inputs;  /* "input weight bias?": names in order, '?' may be left out; "tensors*": any number          */
+    const char *attrs;   /* "stride:ints=1 padding:ints|string=0 groups:int=1 mode:string=bilinear dim:int"; no '=':   */
+                         /* required; "=none": may be left out. Types: int ints float floats bool string dtype,        */
+                         /* '|' joins alternatives. ("int" of floats 2.0 is refused; one number for "ints" is a list of 1) */
+    bool (*call)(reel_call_args *args);
+    const char *formula; /* one line of docs: what it computes                                                         */
+    const char *shapes;  /* "input: [N, C, H, W]; weight: [K, C / groups, kH, kW] -> [N, K, oH, oW]"                   */
+    int orders;          /* orders of differentiability: 0 none, -1 any                                                */
+} reel_function;
+
+/* For a row's `call`: operands by position (NULL when left out), attributes by name with the default filled in. */
+REEL_API reel_ctx *reel_args_ctx(const reel_call_args *args);
+REEL_API int reel_args_inputs(const reel_call_args *args);
+REEL_API reel_tensor *reel_args_input(const reel_call_args *args, int i);
+REEL_API bool reel_args_has(const reel_call_args *args, const char *name); /* false: left out, default none */
+REEL_API int64_t reel_args_int(const reel_call_args *args, const char *name);
+REEL_API double reel_args_float(const reel_call_args *args, const char *name);
+REEL_API bool reel_args_bool(const reel_call_args *args, const char *name);
+REEL_API const char *reel_args_string(const reel_call_args *args, const char *name); /* NULL when not a string */
+REEL_API reel_dtype reel_args_dtype(const reel_call_args *args, const char *name);
+/* How many numbers the list holds (one for a single number), at most `capacity`, else an error and -1. */
+REEL_API int reel_args_ints(const reel_call_args *args, const char *name, int64_t *values, int capacity);
+REEL_API int reel_args_floats(const reel_call_args *args, const char *name, double *values, int capacity);
+/* The index of the string in "a b c", or an error that lists them and -1. */
+REEL_API int reel_args_choice(const reel_call_args *args, const char *name, const char *choices);
+/* Appends an output; returns false when it is NULL, so that `return reel_args_return(args, y)` ends a call. */
+REEL_API bool reel_args_return(reel_call_args *args, reel_tensor *output);
+
+/* An operand by its name. */
+typedef struct reel_named {
+    const char *name;
+    reel_tensor *tensor;
+} reel_named;
+
+/* Runs any op from data: operands by name, attributes as a JSON object (NULL: all defaults; infinities and NaN may be
+ * the strings "inf", "-inf", "nan"). Writes up to `capacity` outputs and returns how many, or -1 on error: an unknown op
+ * (REEL_ERROR_UNSUPPORTED), an unknown or missing operand or attribute, a wrong type. */
+REEL_API int reel_call(reel_ctx *ctx, const char *op, const reel_named *inputs, int n_inputs, const char *attrs_json,
+                       reel_tensor **outputs, int capacity);
+
+/* The rows, in alphabetical order; reel_function_find gives NULL for a name it does not know. */
+REEL_API int reel_function_count(void);
+REEL_API const reel_function *reel_function_at(int i);
+REEL_API const reel_function *reel_function_find(const char *name);
+
+REEL_END
+
+#endif

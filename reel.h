@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// All of Reel.
+#ifndef REEL_REEL_H
+#define REEL_REEL_H
+
+#include <reel/core/autograd.h>
+#include <reel/core/context.h>
+#include <reel/core/dtype.h>
+#include <reel/core/error.h>
+#include <reel/core/op.h>
+#include <reel/core/random.h>
+#include <reel/core/tensor.h>
+#include <reel/ops/table.h>
+
+#endif
