@@ -10,6 +10,12 @@
 #include <reel/core/op.h>
 #include <reel/core/random.h>
 #include <reel/core/tensor.h>
+#include <reel/ops/einsum.h>
+#include <reel/ops/index.h>
+#include <reel/ops/join.h>
+#include <reel/ops/matmul.h>
+#include <reel/ops/pad.h>
+#include <reel/ops/shape.h>
 #include <reel/ops/table.h>
 
 #endif
