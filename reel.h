@@ -10,11 +10,16 @@
 #include <reel/core/op.h>
 #include <reel/core/random.h>
 #include <reel/core/tensor.h>
+#include <reel/ops/attention.h>
+#include <reel/ops/dropout.h>
 #include <reel/ops/einsum.h>
 #include <reel/ops/index.h>
 #include <reel/ops/join.h>
+#include <reel/ops/loss.h>
 #include <reel/ops/matmul.h>
+#include <reel/ops/norm.h>
 #include <reel/ops/pad.h>
+#include <reel/ops/recurrent.h>
 #include <reel/ops/shape.h>
 #include <reel/ops/table.h>
 
