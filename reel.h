@@ -21,6 +21,7 @@
 #include <reel/ops/pad.h>
 #include <reel/ops/recurrent.h>
 #include <reel/ops/shape.h>
+#include <reel/ops/conv.h>
 #include <reel/ops/table.h>
 
 #endif
