@@ -22,6 +22,10 @@
 #include <reel/ops/recurrent.h>
 #include <reel/ops/shape.h>
 #include <reel/ops/conv.h>
+#include <reel/ops/fold.h>
+#include <reel/ops/interpolate.h>
+#include <reel/ops/pool.h>
+#include <reel/ops/sample.h>
 #include <reel/ops/table.h>
 
 #endif
