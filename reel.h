@@ -7,11 +7,21 @@
 #include <reel/core/context.h>
 #include <reel/core/dtype.h>
 #include <reel/core/error.h>
+#include <reel/core/idx.h>
+#include <reel/core/named.h>
+#include <reel/core/npy.h>
 #include <reel/core/op.h>
+#include <reel/core/png.h>
 #include <reel/core/random.h>
+#include <reel/core/safetensors.h>
+#include <reel/core/store.h>
 #include <reel/core/tensor.h>
 #include <reel/ops/attention.h>
 #include <reel/ops/dropout.h>
+#include <reel/nn/data.h>
+#include <reel/nn/init.h>
+#include <reel/nn/loader.h>
+#include <reel/nn/module.h>
 #include <reel/ops/einsum.h>
 #include <reel/ops/index.h>
 #include <reel/ops/join.h>
@@ -27,5 +37,9 @@
 #include <reel/ops/pool.h>
 #include <reel/ops/sample.h>
 #include <reel/ops/table.h>
+#include <reel/optim/clip.h>
+#include <reel/optim/ema.h>
+#include <reel/optim/optim.h>
+#include <reel/optim/schedule.h>
 
 #endif

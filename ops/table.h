@@ -3,6 +3,7 @@
 #ifndef REEL_OPS_TABLE_H
 #define REEL_OPS_TABLE_H
 
+#include <reel/core/named.h>
 #include <reel/core/op.h>
 
 REEL_BEGIN
@@ -53,12 +54,6 @@ REEL_API int reel_args_floats(const reel_call_args *args, const char *name, doub
 REEL_API int reel_args_choice(const reel_call_args *args, const char *name, const char *choices);
 /* Appends an output; returns false when it is NULL, so that `return reel_args_return(args, y)` ends a call. */
 REEL_API bool reel_args_return(reel_call_args *args, reel_tensor *output);
-
-/* An operand by its name. */
-typedef struct reel_named {
-    const char *name;
-    reel_tensor *tensor;
-} reel_named;
 
 /* Runs any op from data: operands by name, attributes as a JSON object (NULL: all defaults; infinities and NaN may be
  * the strings "inf", "-inf", "nan"). Writes up to `capacity` outputs and returns how many, or -1 on error: an unknown

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Tensors and texts by name: operands of a call, parameters of a model, entries of a file.
+#ifndef REEL_CORE_NAMED_H
+#define REEL_CORE_NAMED_H
+
+#include <reel/core/tensor.h>
+
+REEL_BEGIN
+
+/* A tensor by its name. */
+typedef struct reel_named {
+    const char *name;
+    reel_tensor *tensor;
+} reel_named;
+
+/* A text by its name, as in a file's metadata; both UTF-8. */
+typedef struct reel_text {
+    const char *key;
+    const char *value;
+} reel_text;
+
+/* A list of parameters, as an optimiser takes it: reel_module_parameters(m), or REEL_PARAMS(w, b). */
+typedef struct reel_params {
+    reel_tensor *const *at;
+    int count;
+} reel_params;
+
+#define REEL_PARAMS(...)                                                                                               \
+    ((reel_params) { .at = (reel_tensor *const[]) { __VA_ARGS__ },                                                     \
+                     .count = (int)(sizeof((reel_tensor *const[]) { __VA_ARGS__ }) / sizeof(reel_tensor *)) })
+
+REEL_END
+
+#endif
