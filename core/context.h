@@ -71,14 +71,16 @@ REEL_API void reel_no_grad_guard_end(reel_guard *guard);
 
 /* REEL_SCOPE(ctx) { ... } ends its scope however the block is left: at its end, by return, break, continue or goto.
  * break and continue leave the block only, since it is a loop of one turn. */
-#define REEL_SCOPE(ctx) REEL_GUARDED_(reel_scope_guard, ctx)
+#define REEL_SCOPE(ctx) REEL_GUARDED_(reel_scope_guard, ctx, __LINE__)
 
 /* REEL_NO_GRAD(ctx) { ... }: what is recorded inside takes no part in differentiation. */
-#define REEL_NO_GRAD(ctx) REEL_GUARDED_(reel_no_grad_guard, ctx)
+#define REEL_NO_GRAD(ctx) REEL_GUARDED_(reel_no_grad_guard, ctx, __LINE__)
 
-#define REEL_GUARDED_(guard, ctx)                                                                                      \
-    for (reel_guard reel_guard_ __attribute__((cleanup(guard##_end))) = guard(ctx); reel_guard_.ctx;                   \
-         guard##_end(&reel_guard_))
+/* The line in the guard's name lets blocks nest without one shadowing the other. */
+#define REEL_GUARDED_(guard, context, line) REEL_GUARDED_AT_(guard, context, line)
+#define REEL_GUARDED_AT_(guard, context, line)                                                                         \
+    for (reel_guard reel_guard_##line __attribute__((cleanup(guard##_end))) = guard(context); reel_guard_##line.ctx;   \
+         guard##_end(&reel_guard_##line))
 
 REEL_END
 
