@@ -10,6 +10,7 @@
 #include <reel/core/idx.h>
 #include <reel/core/named.h>
 #include <reel/core/npy.h>
+#include <reel/core/gradcheck.h>
 #include <reel/core/op.h>
 #include <reel/core/png.h>
 #include <reel/core/random.h>
@@ -36,6 +37,7 @@
 #include <reel/ops/interpolate.h>
 #include <reel/ops/pool.h>
 #include <reel/ops/sample.h>
+#include <reel/ops/derivatives.h>
 #include <reel/ops/table.h>
 #include <reel/optim/clip.h>
 #include <reel/optim/ema.h>

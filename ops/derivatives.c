@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// Products with Jacobians and Hessians, and the whole matrices, by reverse mode and reverse mode differentiated.
+#include <reel/core/op.h>
+#include <reel/ops/derivatives.h>
+#include <reel/ops/join.h>
+#include <reel/ops/shape.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool none(reel_tensor **results, int n)
+{
+    for (int i = 0; i < n; i++) results[i] = NULL;
+    return false;
+}
+
+static reel_ctx *ctx_of_any(reel_tensor *const *xs, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (xs[i]) return reel_ctx_of(xs[i]);
+    return NULL;
+}
+
+// A cotangent that stands for any: reverse mode is linear in it, so its value does not matter.
+static reel_tensor *zeros_to_differentiate_by(reel_tensor *like)
+{
+    return reel_set_requires_grad(reel_zeros_like(like), true);
+}
+
+bool reel_jvp(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *inputs, int n_inputs,
+              reel_tensor *const *tangents, reel_tensor **products)
+{
+    none(products, n_outputs);
+    reel_ctx *ctx = ctx_of_any(outputs, n_outputs);
+    if (!ctx || n_outputs < 1 || n_inputs < 1) return false;
+    size_t slots = (size_t)n_outputs + 3 * (size_t)n_inputs;
+    reel_tensor **memory = calloc(slots, sizeof *memory);
+    if (!memory) return reel_fail(ctx, REEL_ERROR_MEMORY, "reel_jvp: no memory for %zu tensors", slots);
+    reel_tensor **cots = memory, **grads = cots + n_outputs, **moved = grads + n_inputs, **along = moved + n_inputs;
+    for (int k = 0; k < n_outputs; k++) cots[k] = zeros_to_differentiate_by(outputs[k]);
+    bool done = !reel_ctx_error(ctx) && reel_grad(outputs, n_outputs, inputs, n_inputs, cots, grads);
+    int n = 0;
+    for (int i = 0; done && i < n_inputs; i++) {
+        if (!tangents[i]) continue;
+        moved[n] = grads[i];
+        along[n++] = tangents[i];
+    }
+    if (done && n == 0)
+        for (int k = 0; k < n_outputs; k++) products[k] = reel_zeros_like(outputs[k]);
+    else if (done)
+        done = reel_grad(moved, n, cots, n_outputs, along, products);
+    free(memory);
+    return done && !reel_ctx_error(ctx) ? true : none(products, n_outputs);
+}
+
+bool reel_hvp(reel_tensor *y, reel_tensor *const *inputs, int n_inputs, reel_tensor *const *vectors,
+              reel_tensor **products)
+{
+    none(products, n_inputs);
+    if (!y || n_inputs < 1) return false;
+    reel_ctx *ctx = reel_ctx_of(y);
+    reel_tensor **grads = calloc((size_t)n_inputs, sizeof *grads);
+    if (!grads) return reel_fail(ctx, REEL_ERROR_MEMORY, "reel_hvp: no memory for %d tensors", n_inputs);
+    bool done = reel_grad(&y, 1, inputs, n_inputs, NULL, grads) &&
+                reel_grad(grads, n_inputs, inputs, n_inputs, vectors, products);
+    free(grads);
+    return done;
+}
+
+// Row i of the identity of `like`'s elements, in its shape.
+static reel_tensor *unit(reel_tensor *like, int64_t i)
+{
+    int64_t numel = reel_numel(like);
+    size_t size = reel_dtype_size(reel_dtype_of(like));
+    unsigned char *data = calloc((size_t)numel, size);
+    if (!data)
+        return reel_fail(reel_ctx_of(like), REEL_ERROR_MEMORY, "reel_jacobian: no memory for %lld elements",
+                         (long long)numel);
+    if (size == sizeof(float))
+        ((float *)(void *)data)[i] = 1;
+    else
+        ((double *)(void *)data)[i] = 1;
+    reel_tensor *x = reel_from(reel_ctx_of(like), reel_shape_of(like), reel_dtype_of(like), data);
+    free(data);
+    return x;
+}
+
+// The matrix of numel(y) rows, each a gradient by x.
+static reel_tensor *by_rows(reel_tensor *y, reel_tensor *x, reel_tensor **rows)
+{
+    for (int64_t i = 0; i < reel_numel(y); i++) {
+        reel_tensor *cot = unit(y, i);
+        if (!cot || !reel_grad(&y, 1, &x, 1, &cot, &rows[i])) return NULL;
+        rows[i] = reel_reshape(rows[i], REEL_SHAPE(-1));
+    }
+    return reel_stack(rows, (int)reel_numel(y), 0);
+}
+
+// The same matrix by columns: one reverse pass, differentiated by its cotangent along each element of x.
+static reel_tensor *by_columns(reel_tensor *y, reel_tensor *x, reel_tensor **columns)
+{
+    reel_tensor *cot = zeros_to_differentiate_by(y), *grad;
+    if (!cot || !reel_grad(&y, 1, &x, 1, &cot, &grad)) return NULL;
+    for (int64_t j = 0; j < reel_numel(x); j++) {
+        reel_tensor *tangent = unit(x, j);
+        if (!tangent || !reel_grad(&grad, 1, &cot, 1, &tangent, &columns[j])) return NULL;
+        columns[j] = reel_reshape(columns[j], REEL_SHAPE(-1));
+    }
+    return reel_stack(columns, (int)reel_numel(x), 1);
+}
+
+reel_tensor *reel_jacobian(reel_tensor *y, reel_tensor *x)
+{
+    if (!y || !x) return NULL;
+    reel_ctx *ctx = reel_ctx_of(y);
+    reel_shape shape = reel_shape_of(y), tail = reel_shape_of(x);
+    if (shape.ndim + tail.ndim > REEL_MAX_DIMS)
+        return reel_fail(ctx, REEL_ERROR_SHAPE, "reel_jacobian: %d axes of y and %d of x are more than %d together",
+                         shape.ndim, tail.ndim, REEL_MAX_DIMS);
+    if (!reel_dtype_is_float(reel_dtype_of(y)) || !reel_dtype_is_float(reel_dtype_of(x)))
+        return reel_fail(ctx, REEL_ERROR_DTYPE,
+                         "reel_jacobian: y is %s and x is %s, but both must be of a floating dtype",
+                         reel_dtype_name(reel_dtype_of(y)), reel_dtype_name(reel_dtype_of(x)));
+    memcpy(shape.dim + shape.ndim, tail.dim, (size_t)tail.ndim * sizeof tail.dim[0]);
+    shape.ndim += tail.ndim;
+    int64_t rows = reel_numel(y), columns = reel_numel(x), passes = rows < columns ? rows : columns;
+    if (passes == 0) return reel_zeros(ctx, shape, reel_dtype_of(y));
+    if (passes > INT32_MAX)
+        return reel_fail(ctx, REEL_ERROR_VALUE, "reel_jacobian: %lld passes are too many", (long long)passes);
+    reel_tensor **slices = calloc((size_t)passes, sizeof *slices), *matrix = NULL;
+    if (!slices)
+        return reel_fail(ctx, REEL_ERROR_MEMORY, "reel_jacobian: no memory for %lld tensors", (long long)passes);
+    REEL_SCOPE(ctx)
+    {
+        matrix = rows <= columns ? by_rows(y, x, slices) : by_columns(y, x, slices);
+        matrix = reel_scope_return(reel_reshape(matrix, shape));
+    }
+    free(slices);
+    return matrix;
+}
+
+reel_tensor *reel_hessian(reel_tensor *y, reel_tensor *x)
+{
+    if (!y || !x) return NULL;
+    reel_tensor *grad, *matrix = NULL;
+    REEL_SCOPE(reel_ctx_of(y))
+    {
+        if (reel_grad(&y, 1, &x, 1, NULL, &grad)) matrix = reel_scope_return(reel_jacobian(grad, x));
+    }
+    return matrix;
+}
