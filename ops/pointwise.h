@@ -41,8 +41,8 @@ REEL_API reel_tensor *reel_pow_scalar(reel_tensor *x, double p);
 REEL_API reel_tensor *reel_maximum_scalar(reel_tensor *x, double s);
 REEL_API reel_tensor *reel_minimum_scalar(reel_tensor *x, double s);
 
-/* ---- Functions of one operand. Integers become float32, except in abs, neg, square, sign, relu and the roundings. ---- */
-REEL_API reel_tensor *reel_abs(reel_tensor *x);  /* derivative 0 at 0 */
+/* ---- Functions of one operand. Integers become float32, but stay in abs, neg, square, sign and the roundings. ---- */
+REEL_API reel_tensor *reel_abs(reel_tensor *x); /* derivative 0 at 0 */
 REEL_API reel_tensor *reel_neg(reel_tensor *x);
 REEL_API reel_tensor *reel_sign(reel_tensor *x); /* -1, 0 or 1; derivative 0 */
 REEL_API reel_tensor *reel_square(reel_tensor *x);
@@ -94,7 +94,8 @@ typedef struct reel_gelu_opts {
 } reel_gelu_opts;
 REEL_API reel_tensor *reel_gelu(reel_tensor *x, const reel_gelu_opts *opts);
 
-REEL_API reel_tensor *reel_leaky_relu(reel_tensor *x, double negative_slope); /* x > 0 ? x : negative_slope x; PyTorch: 0.01 */
+/* x > 0 ? x : negative_slope x; PyTorch: 0.01. */
+REEL_API reel_tensor *reel_leaky_relu(reel_tensor *x, double negative_slope);
 REEL_API reel_tensor *reel_elu(reel_tensor *x, double alpha);  /* x > 0 ? x : alpha (e^x - 1); PyTorch: 1         */
 REEL_API reel_tensor *reel_celu(reel_tensor *x, double alpha); /* x > 0 ? x : alpha (e^(x / alpha) - 1); PyTorch: 1 */
 /* log(1 + e^(beta x)) / beta, and x itself where beta x > threshold; PyTorch: 1, 20. */
@@ -145,7 +146,7 @@ REEL_API reel_tensor *reel_addcmul(reel_tensor *x, reel_tensor *a, reel_tensor *
 REEL_API reel_tensor *reel_addcdiv(reel_tensor *x, reel_tensor *a, reel_tensor *b, double value);
 
 /* x in another dtype; x itself when it is of that dtype already. Floats are truncated towards zero to integers (NaN and
- * values out of range give any number, never undefined behaviour); bool is "not zero". Differentiable between floats. */
+ * values out of range give any number); bool is "not zero". Differentiable between floats. */
 REEL_API reel_tensor *reel_cast(reel_tensor *x, reel_dtype dtype);
 
 REEL_END
