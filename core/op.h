@@ -108,6 +108,7 @@ struct reel_op {
     uint16_t key_size;                      /* its leading bytes that shape a plan; 0: all of them               */
     uint16_t pointwise;                     /* private: the tile kernel of an elementwise op                     */
     uint16_t writes;                        /* REEL_OP_INPLACE: how many leading inputs are overwritten; 0 is 1  */
+    uint32_t optional;                      /* bit i: input i may be left out (NULL); other NULLs are errors     */
 };
 
 /* Records one application. Inputs that may be left out are NULL. Returns output 0, and all outputs through `out` when it

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Threads, instruction sets and scratch memory for kernels.
+#include <reel/core/internal.h>
+#include <string.h>
+#ifdef REEL_HAVE_OPENMP
+#include <omp.h>
+#endif
+
+static const char *const isa_names[] = { "portable", "base", "avx2", "avx512" };
+
+const char *reel_isa_name(reel_isa isa) { return (unsigned)isa < 4 ? isa_names[isa] : "unknown"; }
+
+reel_isa reel_isa_detect(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+        return REEL_ISA_AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return REEL_ISA_AVX2;
+#endif
+    return REEL_ISA_BASE;
+}
+
+bool reel_isa_parse(const char *name, reel_isa *isa)
+{
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, isa_names[i]) == 0) {
+            *isa = (reel_isa)i;
+            return true;
+        }
+    return false;
+}
+
+void reel_parallel(const reel_exec *exec, int64_t chunks, reel_task *task, void *arg)
+{
+#ifdef REEL_HAVE_OPENMP
+    int threads = exec->threads < chunks ? exec->threads : (int)chunks;
+    if (threads > 1 && !omp_in_parallel()) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+        for (int64_t chunk = 0; chunk < chunks; chunk++) task(arg, chunk, omp_get_thread_num());
+        return;
+    }
+#else
+    (void)exec;
+#endif
+    for (int64_t chunk = 0; chunk < chunks; chunk++) task(arg, chunk, 0);
+}
+
+void *reel_scratch(const reel_exec *exec, size_t bytes)
+{
+    reel_scratch_list *list = exec->scratch;
+    if (!reel_grow(list->ctx, &list->blocks, &list->capacity, list->count + 1, sizeof *list->blocks)) return NULL;
+    void *memory = reel_pool_alloc(list->ctx, bytes);
+    if (memory) list->blocks[list->count++] = (reel_scratch_block){ memory, bytes };
+    return memory;
+}
+
+void reel_scratch_release(reel_ctx *ctx)
+{
+    reel_scratch_list *list = &ctx->scratch;
+    for (int64_t i = 0; i < list->count; i++) reel_pool_free(ctx, list->blocks[i].memory, list->blocks[i].bytes);
+    list->count = 0;
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+// What the parts of core know of each other: the structures behind the public handles. Not installed.
+#ifndef REEL_CORE_INTERNAL_H
+#define REEL_CORE_INTERNAL_H
+
+#include <reel/core/autograd.h>
+#include <reel/core/op.h>
+#include <reel/core/random.h>
+
+/* What core asks of ops: nothing else of ops is known here. */
+reel_tensor *reel_add(reel_tensor *a, reel_tensor *b);
+reel_tensor *reel_sum_to(reel_tensor *x, reel_shape shape);
+reel_tensor *reel_contiguous(reel_tensor *x);
+
+typedef struct reel_node reel_node;
+
+/* Memory that tensors share. `recorded` counts the overwrites on the tape, `version` those that have been played. */
+typedef struct reel_storage {
+    void *data;
+    size_t bytes;
+    int32_t refs;
+    uint32_t version, recorded;
+    bool borrowed; /* the user's memory: never freed, never overwritten          */
+    bool doomed;   /* a pending effect overwrites it; used while gathering only */
+} reel_storage;
+
+typedef struct reel_hook {
+    struct reel_hook *next;
+    reel_grad_hook *call;
+    void *user;
+} reel_hook;
+
+/* What few tensors have. */
+typedef struct reel_extra {
+    reel_tensor *grad;
+    reel_hook *hooks;
+    reel_tensor *next_dirty; /* list of leaves whose gradient has not been played */
+    bool dirty;
+} reel_extra;
+
+/* A tensor is a value on the tape. Outputs live as long as their node; the node lives while one of them is referred to. */
+struct reel_tensor {
+    reel_ctx *ctx;
+    reel_node *producer;   /* NULL: a leaf, or a value without history                       */
+    reel_storage *storage; /* NULL: not played yet, or dropped after its last use            */
+    int64_t offset;        /* of element 0 in the storage, in elements                       */
+    int64_t numel;
+    reel_extra *extra;
+    int64_t handle;        /* index in ctx->handles while the user may use it, else -1       */
+    int32_t refs;          /* the handle, nodes that read it, a leaf whose gradient it is    */
+    int32_t pending_uses;  /* unplayed nodes that read it                                    */
+    int32_t grad_uses;     /* unreversed differentiable nodes that read or made it           */
+    int32_t slot;          /* while reversing: index of its cotangent, else -1               */
+    int32_t scope;         /* depth of the scope that ends its handle                        */
+    uint8_t dtype, ndim;
+    bool requires_grad, contiguous;
+    bool pinned;           /* asked for by the user: kept while its handle lives             */
+    bool is_grad;          /* the gradient of a leaf: kept while the leaf refers to it       */
+    bool wanted;           /* while reversing or playing: asked for                          */
+    int64_t shape[REEL_MAX_DIMS], strides[REEL_MAX_DIMS];
+};
+
+/* One application of an op. `tensors` holds the inputs (NULL where left out), then the outputs. */
+struct reel_node {
+    const reel_op *op;
+    reel_node *prev, *next; /* the list of pending nodes, in order of recording; `next` also strings nodes to be freed */
+    uint64_t seq;
+    void *attrs;
+    uint32_t *versions;     /* by input: the storage's `recorded` when this was recorded */
+    int32_t live;           /* outputs with refs > 0, plus one for a pending effect      */
+    uint32_t bytes;
+    uint16_t n_in;
+    uint8_t n_out;
+    bool pending, replay, requires_grad, reversed, needed, useful, visited;
+    reel_tensor *tensors[];
+};
+
+static inline reel_tensor **reel_node_out(reel_node *node) { return node->tensors + node->n_in; }
+
+/* Frees of equal size are reused; nothing goes back to the system before the context does (or memory is short). */
+#define REEL_POOL_CLASSES 512
+typedef struct reel_block {
+    struct reel_block *next;
+} reel_block;
+
+typedef struct reel_pool {
+    reel_block *free[REEL_POOL_CLASSES];
+    reel_block *small[32];  /* tensors and nodes, by multiples of 64 bytes */
+    reel_block *slabs;
+    char *slab_at, *slab_end;
+    size_t in_use, peak, held, limit;
+    int64_t system_allocations;
+    void *(*allocate)(void *user, size_t bytes, size_t alignment);
+    void (*release)(void *user, void *memory);
+    void *user;
+} reel_pool;
+
+typedef struct reel_scratch_block {
+    void *memory;
+    size_t bytes;
+} reel_scratch_block;
+
+typedef struct reel_scratch_list {
+    reel_ctx *ctx;
+    reel_scratch_block *blocks;
+    int64_t count, capacity;
+} reel_scratch_list;
+
+typedef struct reel_scope_mark {
+    int64_t first;   /* of its handles */
+    bool reversed;   /* a gradient was asked for inside */
+} reel_scope_mark;
+
+struct reel_ctx {
+    reel_error error;
+    char message[1024];
+    reel_pool pool;
+    reel_exec exec;
+    reel_scratch_list scratch;
+    reel_generator generator;
+    reel_tensor **handles;
+    int64_t n_handles, handles_capacity;
+    reel_scope_mark *scopes;
+    int32_t depth, scopes_capacity;
+    int32_t no_grad;
+    bool eager, anomaly, reversing, playing;
+    uint64_t seq;
+    int64_t n_nodes;
+    reel_node *pending_first, *pending_last;
+    int64_t n_effects;          /* pending nodes that overwrite */
+    reel_tensor *dirty;         /* leaves whose gradients wait to be played */
+    reel_node *free_nodes;      /* nodes whose last reference went; freed by an outer call */
+    bool freeing;
+    void **work;                /* work array of gathering and reversing */
+    int64_t work_capacity;
+    int64_t plan_hits, plan_misses;
+};
+
+/* pool.c */
+void *reel_pool_alloc(reel_ctx *ctx, size_t bytes); /* 64-byte aligned; NULL and an error when memory is short */
+void reel_pool_free(reel_ctx *ctx, void *memory, size_t bytes);
+void *reel_small_alloc(reel_ctx *ctx, size_t bytes);
+void reel_small_free(reel_ctx *ctx, void *memory, size_t bytes);
+/* Grows the array that `array` points to (a pointer to any pointer) to hold `need` items of `item` bytes; false and an error when memory is short. */
+bool reel_grow(reel_ctx *ctx, void *array, int64_t *capacity, int64_t need, size_t item);
+void reel_pool_close(reel_ctx *ctx);
+
+/* exec.c */
+reel_isa reel_isa_detect(void);
+bool reel_isa_parse(const char *name, reel_isa *isa);
+void reel_scratch_release(reel_ctx *ctx);
+
+/* storage and tensors: tensor.c */
+reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype);
+void reel_storage_unref(reel_ctx *ctx, reel_storage *storage);
+void *reel_tensor_address(const reel_tensor *x);
+reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape); /* refs 0, no handle */
+bool reel_tensor_give_handle(reel_tensor *x);
+void reel_tensor_drop_handle(reel_tensor *x);
+void reel_tensor_ref(reel_tensor *x);
+void reel_tensor_unref(reel_tensor *x);
+void reel_tensor_destroy(reel_tensor *x); /* the object itself; refs are 0 */
+void reel_tensor_set_grad_ref(reel_tensor *leaf, reel_tensor *grad);
+reel_extra *reel_tensor_extra(reel_tensor *x);
+
+/* assign.c: the same value as a tensor of its own, differentiable */
+reel_tensor *reel_identity(reel_tensor *x);
+
+/* context.c: ends a scope of the library's own, without playing anything */
+void reel_scope_end_quietly(reel_ctx *ctx);
+
+/* tape.c */
+void reel_node_played(reel_node *node);      /* leaves the list of pending nodes, releases uses */
+void reel_node_mark_reversed(reel_node *node);
+void reel_node_release(reel_node *node);     /* one `live` less */
+void reel_tensor_settle(reel_tensor *x);     /* drops the value when nobody can need it, or cuts history that nobody needs */
+void reel_tensor_cut(reel_tensor *x);        /* a played value forgets where it came from */
+void reel_tape_discard_effects(reel_ctx *ctx);
+
+/* player */
+bool reel_play_targets(reel_ctx *ctx, reel_tensor *const *targets, int64_t count, bool effects);
+
+/* Values this small are kept while the user may still ask for them, in bytes. */
+#define REEL_KEEP_BYTES 65536
+
+#endif

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// Random numbers: Philox4x32-10 and the ops that draw tensors from it.
+#include <reel/core/internal.h>
+#include <math.h>
+#include <string.h>
+
+reel_generator *reel_ctx_generator(reel_ctx *ctx) { return ctx ? &ctx->generator : NULL; }
+
+/* Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"; constants of the Random123 reference. */
+void reel_philox(uint64_t seed, uint64_t block, uint32_t word[4])
+{
+    uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = 0, c3 = 0;
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53 * c0, p1 = (uint64_t)0xCD9E8D57 * c2;
+        uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c1 = (uint32_t)p1;
+        c3 = (uint32_t)p0;
+        c0 = n0;
+        c2 = n2;
+        k0 += 0x9E3779B9;
+        k1 += 0xBB67AE85;
+    }
+    word[0] = c0;
+    word[1] = c1;
+    word[2] = c2;
+    word[3] = c3;
+}
+
+static double uniform_double(uint32_t high, uint32_t low)
+{
+    return (double)(((uint64_t)high << 32 | low) >> 11) * 0x1p-53;
+}
+
+double reel_generator_uniform(reel_generator *generator)
+{
+    uint32_t word[4];
+    reel_philox(generator->seed, generator->offset++, word);
+    return uniform_double(word[0], word[1]);
+}
+
+int64_t reel_generator_below(reel_generator *generator, int64_t n)
+{
+    if (n <= 1) return 0;
+    /* Rejection keeps every number equally likely. */
+    uint64_t range = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % range;
+    for (;;) {
+        uint32_t word[4];
+        reel_philox(generator->seed, generator->offset++, word);
+        uint64_t draw = (uint64_t)word[0] << 32 | word[1];
+        if (draw < limit) return (int64_t)(draw % range);
+        draw = (uint64_t)word[2] << 32 | word[3];
+        if (draw < limit) return (int64_t)(draw % range);
+    }
+}
+
+/* Box & Muller 1958. */
+static void normal_pair(double u, double v, double pair[2])
+{
+    double radius = sqrt(-2 * log1p(-u)), angle = 6.283185307179586476925 * v;
+    pair[0] = radius * cos(angle);
+    pair[1] = radius * sin(angle);
+}
+
+double reel_generator_normal(reel_generator *generator)
+{
+    uint32_t word[4];
+    double pair[2];
+    reel_philox(generator->seed, generator->offset++, word);
+    normal_pair(uniform_double(word[0], word[1]), uniform_double(word[2], word[3]), pair);
+    return pair[0];
+}
+
+/* Tensors of draws */
+
+typedef struct rand_attrs {
+    reel_shape shape;
+    reel_dtype dtype;
+    double a, b; /* low and high, or mean and standard deviation */
+    uint64_t seed, offset;
+} rand_attrs;
+
+static bool infer_rand(reel_infer *infer)
+{
+    const rand_attrs *attrs = infer->attrs;
+    if (!reel_dtype_is_float(attrs->dtype))
+        return reel_infer_fail(infer, REEL_ERROR_DTYPE, "draws are float32 or float64, not %s", reel_dtype_name(attrs->dtype));
+    return reel_infer_out(infer, 0, attrs->dtype, attrs->shape);
+}
+
+#define CHUNK 4096 /* elements; a multiple of four */
+
+static void rand_chunk(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const reel_play *play = arg;
+    const rand_attrs *attrs = play->attrs;
+    int64_t begin = chunk * CHUNK, end = begin + CHUNK < play->out->numel ? begin + CHUNK : play->out->numel;
+    bool normal = play->op->name[4] == 'n';
+    for (int64_t i = begin; i < end; i += 4) {
+        double draw[4];
+        uint32_t word[4];
+        if (attrs->dtype == REEL_F32 && !normal) {
+            reel_philox(attrs->seed, attrs->offset + (uint64_t)i / 4, word);
+            for (int k = 0; k < 4; k++) draw[k] = (double)(word[k] >> 8) * 0x1p-24;
+        } else {
+            for (int half = 0; half < 2; half++) {
+                reel_philox(attrs->seed, attrs->offset + (uint64_t)i / 2 + (uint64_t)half, word);
+                draw[2 * half] = uniform_double(word[0], word[1]);
+                draw[2 * half + 1] = uniform_double(word[2], word[3]);
+                if (normal) normal_pair(draw[2 * half], draw[2 * half + 1], draw + 2 * half);
+            }
+        }
+        for (int64_t k = 0; k < 4 && i + k < end; k++) {
+            double value = normal ? attrs->a + attrs->b * draw[k] : attrs->a + (attrs->b - attrs->a) * draw[k];
+            if (attrs->dtype == REEL_F32) {
+                float rounded = (float)value; /* stays below `high` */
+                if (!normal && rounded >= (float)attrs->b && attrs->b > attrs->a) rounded = nextafterf((float)attrs->b, (float)attrs->a);
+                ((float *)play->out->data)[i + k] = rounded;
+            } else {
+                ((double *)play->out->data)[i + k] = value;
+            }
+        }
+    }
+}
+
+static bool play_rand(const reel_play *play)
+{
+    reel_parallel(play->exec, (play->out->numel + CHUNK - 1) / CHUNK, rand_chunk, (void *)(uintptr_t)play);
+    return true;
+}
+
+static const reel_op reel_op_rand = { .name = "rand", .infer = infer_rand, .play = play_rand, .flags = REEL_OP_RANDOM,
+                                      .attrs_size = sizeof(rand_attrs), .key_size = offsetof(rand_attrs, seed) };
+static const reel_op reel_op_randn = { .name = "randn", .infer = infer_rand, .play = play_rand, .flags = REEL_OP_RANDOM,
+                                       .attrs_size = sizeof(rand_attrs), .key_size = offsetof(rand_attrs, seed) };
+
+static reel_tensor *draw(reel_ctx *ctx, const reel_op *op, reel_generator *generator, reel_shape shape, reel_dtype dtype,
+                         double a, double b)
+{
+    if (!ctx || ctx->error) return NULL;
+    if (!generator) generator = &ctx->generator;
+    rand_attrs attrs;
+    memset(&attrs, 0, sizeof attrs);
+    attrs.shape = shape;
+    attrs.dtype = dtype;
+    attrs.a = a;
+    attrs.b = b;
+    attrs.seed = generator->seed;
+    attrs.offset = generator->offset;
+    reel_tensor *drawn = reel_apply_in(ctx, op, NULL, 0, &attrs, NULL);
+    if (drawn) generator->offset += (uint64_t)(drawn->numel + 1) / 2;
+    return drawn;
+}
+
+reel_tensor *reel_rand(reel_ctx *ctx, reel_generator *generator, reel_shape shape, reel_dtype dtype, double low, double high)
+{
+    if (ctx && !(low <= high)) return reel_fail(ctx, REEL_ERROR_VALUE, "rand: low is %g and high is %g", low, high);
+    return draw(ctx, &reel_op_rand, generator, shape, dtype, low, high);
+}
+
+reel_tensor *reel_randn(reel_ctx *ctx, reel_generator *generator, reel_shape shape, reel_dtype dtype, double mean, double std)
+{
+    if (ctx && !(std >= 0)) return reel_fail(ctx, REEL_ERROR_VALUE, "randn: the standard deviation is %g", std);
+    return draw(ctx, &reel_op_randn, generator, shape, dtype, mean, std);
+}

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: MIT
+// Record: ops become nodes on the tape; nodes and values leave it when nobody can need them.
+#include <reel/core/internal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Inference */
+
+static size_t describe_operand(char *text, size_t size, const char *lead, int i, const reel_tensor *t)
+{
+    char shape[REEL_SHAPE_TEXT];
+    int n = t ? snprintf(text, size, "%sinput %d: %s %s", lead, i, reel_dtype_name((reel_dtype)t->dtype),
+                         reel_shape_format(reel_shape_of(t), shape))
+              : snprintf(text, size, "%sinput %d: none", lead, i);
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}
+
+bool reel_infer_fail(const reel_infer *infer, reel_error error, const char *format, ...)
+{
+    char message[512], operands[400] = "";
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    size_t at = 0;
+    for (int i = 0; i < infer->n_in && i < 6; i++)
+        at += describe_operand(operands + at, sizeof operands - at, i ? ", " : " (", i, infer->in[i]);
+    if (infer->n_in > 6) at += (size_t)snprintf(operands + at, sizeof operands - at, ", and %d more", infer->n_in - 6);
+    reel_fail(infer->ctx, error, "%s: %s%s%s", infer->op->name, message, operands, infer->n_in ? ")" : "");
+    return false;
+}
+
+bool reel_infer_out(reel_infer *infer, int k, reel_dtype dtype, reel_shape shape)
+{
+    char text[REEL_SHAPE_TEXT];
+    if (shape.ndim < 0 || shape.ndim > REEL_MAX_DIMS)
+        return reel_infer_fail(infer, REEL_ERROR_SHAPE, "the result would have %d axes; a tensor has 0 to %d", shape.ndim,
+                               REEL_MAX_DIMS);
+    if (reel_shape_numel(shape) < 0)
+        return reel_infer_fail(infer, REEL_ERROR_SHAPE,
+                               "the result's shape %s has a negative axis or is too large for memory",
+                               reel_shape_format(shape, text));
+    if (k >= infer->n_out) infer->n_out = k + 1;
+    infer->out[k].dtype = dtype;
+    infer->out[k].shape = shape;
+    return true;
+}
+
+bool reel_infer_same(reel_infer *infer)
+{
+    return reel_infer_out(infer, 0, reel_dtype_of(infer->in[0]), reel_shape_of(infer->in[0]));
+}
+
+bool reel_infer_broadcast(reel_infer *infer)
+{
+    char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
+    const reel_tensor *first = infer->in[0];
+    reel_shape shape = reel_shape_of(first);
+    for (int i = 1; i < infer->n_in; i++) {
+        const reel_tensor *t = infer->in[i];
+        if (!t) continue;
+        if (t->dtype != first->dtype)
+            return reel_infer_fail(infer, REEL_ERROR_DTYPE, "operands have the dtypes %s and %s; cast one",
+                                   reel_dtype_name((reel_dtype)first->dtype), reel_dtype_name((reel_dtype)t->dtype));
+        reel_shape next = { .ndim = t->ndim > shape.ndim ? t->ndim : shape.ndim };
+        for (int axis = 1; axis <= next.ndim; axis++) { /* from the last axis */
+            int64_t m = axis <= shape.ndim ? shape.dim[shape.ndim - axis] : 1;
+            int64_t n = axis <= t->ndim ? t->shape[t->ndim - axis] : 1;
+            if (m != n && m != 1 && n != 1)
+                return reel_infer_fail(infer, REEL_ERROR_SHAPE,
+                                       "the shapes %s and %s do not broadcast: at axis %d the sizes are %lld and %lld",
+                                       reel_shape_format(shape, a), reel_shape_format(reel_shape_of(t), b), -axis,
+                                       (long long)m, (long long)n);
+            next.dim[next.ndim - axis] = m == 1 ? n : m;
+        }
+        shape = next;
+    }
+    return reel_infer_out(infer, 0, (reel_dtype)first->dtype, shape);
+}
+
+/* The life of nodes */
+
+static reel_ctx *node_ctx(const reel_node *node)
+{
+    for (int i = 0; i < node->n_in + node->n_out; i++)
+        if (node->tensors[i]) return node->tensors[i]->ctx;
+    return NULL;
+}
+
+static void pending_append(reel_node *node)
+{
+    reel_ctx *ctx = node_ctx(node);
+    node->pending = true;
+    node->prev = ctx->pending_last;
+    node->next = NULL;
+    if (ctx->pending_last)
+        ctx->pending_last->next = node;
+    else
+        ctx->pending_first = node;
+    ctx->pending_last = node;
+}
+
+static void pending_unlink(reel_ctx *ctx, reel_node *node)
+{
+    if (node->prev)
+        node->prev->next = node->next;
+    else
+        ctx->pending_first = node->next;
+    if (node->next)
+        node->next->prev = node->prev;
+    else
+        ctx->pending_last = node->prev;
+    node->pending = false;
+}
+
+static void node_free(reel_ctx *ctx, reel_node *node)
+{
+    bool waits = node->pending || node->replay, holds = node->requires_grad && !node->reversed;
+    if (node->pending) pending_unlink(ctx, node);
+    for (int k = 0; k < node->n_out; k++) {
+        reel_tensor *t = reel_node_out(node)[k];
+        if (t && t->producer == node) {
+            t->producer = NULL;
+            reel_tensor_destroy(t);
+        }
+    }
+    for (int i = 0; i < node->n_in; i++) {
+        reel_tensor *t = node->tensors[i];
+        if (!t) continue;
+        t->pending_uses -= waits;
+        t->grad_uses -= holds;
+        reel_tensor_settle(t);
+        reel_tensor_unref(t);
+    }
+    ctx->n_nodes--;
+    reel_small_free(ctx, node, node->bytes);
+}
+
+void reel_node_release(reel_node *node)
+{
+    if (--node->live > 0) return;
+    reel_ctx *ctx = node_ctx(node);
+    if (node->pending) {
+        pending_unlink(ctx, node);
+        node->replay = true; /* its inputs still count a use */
+    }
+    node->next = ctx->free_nodes;
+    ctx->free_nodes = node;
+    if (ctx->freeing) return;
+    ctx->freeing = true;
+    while (ctx->free_nodes) {
+        node = ctx->free_nodes;
+        ctx->free_nodes = node->next;
+        node_free(ctx, node);
+    }
+    ctx->freeing = false;
+}
+
+static bool is_effect(const reel_node *node) { return node->op->flags & REEL_OP_INPLACE; }
+
+void reel_node_played(reel_node *node)
+{
+    reel_ctx *ctx = node_ctx(node);
+    if (node->pending) pending_unlink(ctx, node);
+    node->replay = false;
+    node->live++; /* it must outlast the settling below */
+    for (int i = 0; i < node->n_in; i++)
+        if (node->tensors[i]) node->tensors[i]->pending_uses--;
+    for (int i = 0; i < node->n_in; i++)
+        if (node->tensors[i]) reel_tensor_settle(node->tensors[i]);
+    for (int k = 0; k < node->n_out; k++)
+        if (reel_node_out(node)[k]) reel_tensor_settle(reel_node_out(node)[k]);
+    if (is_effect(node)) {
+        ctx->n_effects--;
+        node->live--;
+    }
+    reel_node_release(node);
+}
+
+void reel_node_mark_reversed(reel_node *node)
+{
+    if (node->reversed) return;
+    node->reversed = true;
+    for (int i = 0; i < node->n_in + node->n_out; i++)
+        if (node->tensors[i]) {
+            node->tensors[i]->grad_uses--;
+            reel_tensor_settle(node->tensors[i]);
+        }
+}
+
+void reel_tensor_cut(reel_tensor *x)
+{
+    reel_node *node = x->producer;
+    if (!node || node->pending || node->requires_grad) return;
+    for (int k = 0; k < node->n_out; k++) {
+        reel_tensor *t = reel_node_out(node)[k];
+        if (t && t->refs > 0 && !t->storage) return;
+    }
+    node->live++;
+    for (int k = 0; k < node->n_out; k++) {
+        reel_tensor *t = reel_node_out(node)[k];
+        if (!t || t->refs == 0) continue;
+        t->producer = NULL;
+        reel_node_out(node)[k] = NULL;
+        node->live--;
+    }
+    /* node_ctx needs one tensor: without inputs and outputs there is none left. */
+    if (node->live == 1 && !node_ctx(node)) {
+        x->ctx->n_nodes--;
+        reel_small_free(x->ctx, node, node->bytes);
+        return;
+    }
+    reel_node_release(node);
+}
+
+void reel_tensor_settle(reel_tensor *x)
+{
+    reel_node *node = x->producer;
+    if (!x->storage || !node || node->pending || x->pending_uses > 0 || x->wanted) return;
+    reel_ctx *ctx = x->ctx;
+    bool keep = x->pinned || x->is_grad ||
+                (x->handle >= 0 && (ctx->eager || x->numel * (int64_t)reel_dtype_size((reel_dtype)x->dtype) <= REEL_KEEP_BYTES));
+    if (keep) {
+        if (!node->requires_grad) reel_tensor_cut(x);
+    } else if (x->grad_uses == 0) {
+        reel_storage_unref(ctx, x->storage);
+        x->storage = NULL;
+    }
+}
+
+void reel_tape_discard_effects(reel_ctx *ctx)
+{
+    for (reel_node *node = ctx->pending_first; node && ctx->n_effects > 0;) {
+        reel_node *effect = node;
+        node = node->next;
+        if (!is_effect(effect)) continue;
+        int writes = effect->op->writes ? effect->op->writes : 1;
+        for (int i = 0; i < writes && i < effect->n_in; i++)
+            if (effect->tensors[i] && effect->tensors[i]->storage)
+                effect->tensors[i]->storage->recorded = effect->tensors[i]->storage->version;
+        ctx->n_effects--;
+        /* Releasing may free neighbours: begin again from the front. */
+        reel_node_release(effect);
+        node = ctx->pending_first;
+    }
+}
+
+/* Recording */
+
+/* A loop that overwrites and never asks for a value does not grow the tape without end. */
+#define MOST_PENDING_OVERWRITES 8
+
+static bool check_inputs(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in)
+{
+    if (n_in < 0 || n_in > UINT16_MAX)
+        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d operands are too many", op->name, n_in) != NULL;
+    for (int i = 0; i < n_in; i++) {
+        if (!in[i] && !(i < 32 && (op->optional >> i & 1)))
+            return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d is missing (NULL)", op->name, i) != NULL;
+        if (in[i] && in[i]->ctx != ctx)
+            return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d belongs to another context", op->name, i) != NULL;
+    }
+    return true;
+}
+
+/* An overwritten operand must be memory of its own that the library may write. */
+static bool check_overwritten(reel_ctx *ctx, const reel_op *op, reel_tensor *t)
+{
+    if (t->producer && !t->requires_grad && !t->storage) reel_eval(t);
+    if (t->producer && !t->requires_grad && t->storage) reel_tensor_cut(t);
+    if (t->producer || !t->storage)
+        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: only a leaf can be overwritten, not the result of an op", op->name) != NULL;
+    if (t->storage->borrowed)
+        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: memory borrowed by reel_borrow cannot be overwritten; copy it with reel_from",
+                         op->name) != NULL;
+    if (!t->contiguous)
+        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: only a row-major tensor can be overwritten, not a view", op->name) != NULL;
+    return true;
+}
+
+static bool play_now(reel_ctx *ctx, reel_node *node)
+{
+    if (ctx->playing) return true;
+    if (is_effect(node)) return reel_play_targets(ctx, NULL, 0, true);
+    return reel_play_targets(ctx, reel_node_out(node), node->n_out, true);
+}
+
+static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, int n_out, const void *attrs)
+{
+    size_t tensors = (size_t)(n_in + n_out) * sizeof(reel_tensor *), versions = ((size_t)n_in * 4 + 7) & ~(size_t)7;
+    size_t bytes = sizeof(reel_node) + tensors + versions + op->attrs_size;
+    reel_node *node = reel_small_alloc(ctx, bytes);
+    if (!node) return NULL;
+    memset(node, 0, sizeof *node);
+    node->op = op;
+    node->bytes = (uint32_t)bytes;
+    node->n_in = (uint16_t)n_in;
+    node->n_out = (uint8_t)n_out;
+    node->versions = (uint32_t *)((char *)(node + 1) + tensors);
+    node->attrs = (char *)node->versions + versions;
+    if (op->attrs_size) memcpy(node->attrs, attrs, op->attrs_size);
+    node->seq = ++ctx->seq;
+    ctx->n_nodes++;
+    for (int i = 0; i < n_in; i++) {
+        reel_tensor *t = in[i];
+        /* An op that takes row-major memory only gets its strided operand through a copy on the tape. */
+        if (t && !t->contiguous && !(op->flags & (REEL_OP_STRIDED | REEL_OP_VIEW))) t = reel_contiguous(t);
+        node->tensors[i] = t;
+        if (!t) continue;
+        node->versions[i] = t->storage ? t->storage->recorded : 0;
+        node->requires_grad |= t->requires_grad;
+        reel_tensor_ref(t);
+    }
+    node->requires_grad = node->requires_grad && op->vjp && ctx->no_grad == 0;
+    for (int k = 0; k < n_out; k++) node->tensors[n_in + k] = NULL;
+    return node;
+}
+
+/* Undoes node_new when an output could not be made. */
+static void node_abandon(reel_ctx *ctx, reel_node *node)
+{
+    for (int k = 0; k < node->n_out; k++) {
+        reel_tensor *t = reel_node_out(node)[k];
+        if (!t) continue;
+        t->producer = NULL;
+        if (t->handle >= 0)
+            reel_tensor_drop_handle(t);
+        else
+            reel_tensor_destroy(t);
+    }
+    for (int i = 0; i < node->n_in; i++)
+        if (node->tensors[i]) reel_tensor_unref(node->tensors[i]);
+    ctx->n_nodes--;
+    reel_small_free(ctx, node, node->bytes);
+}
+
+static reel_tensor *output_new(reel_ctx *ctx, const reel_op *op, const reel_spec *spec)
+{
+    reel_tensor *t = reel_tensor_new(ctx, spec->dtype, &spec->shape);
+    if (!t || !(op->flags & REEL_OP_VIEW)) return t;
+    int64_t expected = 1;
+    for (int i = t->ndim; i-- > 0;) {
+        t->strides[i] = spec->strides[i];
+        if (t->shape[i] != 1 && t->strides[i] != expected) t->contiguous = false;
+        expected *= t->shape[i];
+    }
+    if (t->numel <= 1) t->contiguous = true;
+    return t;
+}
+
+/* Makes a view of memory that is there already. */
+static void alias(reel_tensor *view, const reel_tensor *base, int64_t offset)
+{
+    view->storage = base->storage;
+    view->storage->refs++;
+    view->offset = base->offset + offset;
+}
+
+reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs,
+                           reel_tensor **out)
+{
+    if (!ctx || ctx->error || !check_inputs(ctx, op, in, n_in)) return NULL;
+    reel_infer infer;
+    infer.op = op;
+    infer.ctx = ctx;
+    infer.n_in = n_in;
+    infer.in = in;
+    infer.attrs = attrs;
+    infer.n_out = 1;
+    bool effect = op->flags & REEL_OP_INPLACE, view = op->flags & REEL_OP_VIEW;
+    if (!op->infer(&infer)) {
+        reel_fail(ctx, REEL_ERROR_VALUE, "%s: the operands were refused", op->name);
+        return NULL;
+    }
+    if (effect) {
+        int writes = op->writes ? op->writes : 1;
+        bool many = false;
+        for (int i = 0; i < writes && i < n_in; i++) {
+            if (!in[i]) continue;
+            if (!check_overwritten(ctx, op, in[i])) return NULL;
+            many |= in[i]->storage->recorded - in[i]->storage->version >= MOST_PENDING_OVERWRITES;
+        }
+        if (many && !ctx->playing && !reel_play_targets(ctx, NULL, 0, true)) return NULL;
+        infer.n_out = 0;
+    }
+    reel_node *node = node_new(ctx, op, in, n_in, infer.n_out, attrs);
+    if (!node) return NULL;
+    for (int k = 0; k < infer.n_out; k++) {
+        reel_tensor *t = output_new(ctx, op, &infer.out[k]);
+        reel_node_out(node)[k] = t;
+        if (!t || ctx->error || !reel_tensor_give_handle(t)) {
+            node_abandon(ctx, node);
+            return NULL;
+        }
+        t->requires_grad = node->requires_grad && reel_dtype_is_float(infer.out[k].dtype);
+        if (view) t->offset = infer.out[k].offset;
+        if (out) out[k] = t;
+    }
+    if (ctx->error) {
+        node_abandon(ctx, node);
+        return NULL;
+    }
+    reel_tensor *result = infer.n_out ? reel_node_out(node)[0] : node->tensors[0];
+    if (view && node->tensors[0]->storage) {
+        alias(result, node->tensors[0], infer.out[0].offset);
+        if (!node->requires_grad) { /* memory under other strides: nothing to remember */
+            reel_node_out(node)[0] = NULL;
+            node_abandon(ctx, node);
+            return result;
+        }
+    } else {
+        pending_append(node);
+        for (int i = 0; i < n_in; i++)
+            if (node->tensors[i]) node->tensors[i]->pending_uses++;
+    }
+    for (int k = 0; k < infer.n_out; k++) {
+        reel_node_out(node)[k]->producer = node;
+        reel_node_out(node)[k]->grad_uses = node->requires_grad;
+        node->live++;
+    }
+    if (node->requires_grad)
+        for (int i = 0; i < n_in; i++)
+            if (node->tensors[i]) node->tensors[i]->grad_uses++;
+    if (effect) {
+        node->live++;
+        ctx->n_effects++;
+        int writes = op->writes ? op->writes : 1;
+        for (int i = 0; i < writes && i < n_in; i++)
+            if (node->tensors[i]) node->tensors[i]->storage->recorded++;
+    }
+    if (ctx->eager && node->pending && !play_now(ctx, node)) return NULL;
+    return result;
+}
+
+reel_tensor *reel_apply(const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs, reel_tensor **out)
+{
+    for (int i = 0; i < n_in; i++)
+        if (in[i]) return reel_apply_in(in[i]->ctx, op, in, n_in, attrs, out);
+    return NULL;
+}

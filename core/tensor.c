@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+// Tensors: storage, creators, what they are, their values.
+#include <reel/core/internal.h>
+#include <math.h>
+#include <string.h>
+
+reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype)
+{
+    reel_storage *storage = reel_small_alloc(ctx, sizeof *storage);
+    if (!storage) return NULL;
+    size_t bytes = (size_t)numel * reel_dtype_size(dtype);
+    *storage = (reel_storage){ .bytes = bytes, .refs = 1, .data = reel_pool_alloc(ctx, bytes) };
+    if (storage->data) return storage;
+    reel_small_free(ctx, storage, sizeof *storage);
+    return NULL;
+}
+
+void reel_storage_unref(reel_ctx *ctx, reel_storage *storage)
+{
+    if (!storage || --storage->refs > 0) return;
+    if (!storage->borrowed) reel_pool_free(ctx, storage->data, storage->bytes);
+    reel_small_free(ctx, storage, sizeof *storage);
+}
+
+void *reel_tensor_address(const reel_tensor *x)
+{
+    return (char *)x->storage->data + x->offset * (int64_t)reel_dtype_size((reel_dtype)x->dtype);
+}
+
+reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape)
+{
+    reel_tensor *t = reel_small_alloc(ctx, sizeof *t);
+    if (!t) return NULL;
+    memset(t, 0, offsetof(reel_tensor, shape));
+    t->ctx = ctx;
+    t->handle = t->slot = -1;
+    t->dtype = (uint8_t)dtype;
+    t->ndim = (uint8_t)shape->ndim;
+    t->contiguous = true;
+    int64_t stride = 1;
+    for (int i = shape->ndim; i-- > 0;) {
+        t->shape[i] = shape->dim[i];
+        t->strides[i] = stride;
+        stride *= shape->dim[i];
+    }
+    t->numel = stride;
+    return t;
+}
+
+void reel_tensor_destroy(reel_tensor *x)
+{
+    reel_ctx *ctx = x->ctx;
+    reel_storage_unref(ctx, x->storage);
+    if (x->extra) {
+        if (x->extra->dirty)
+            for (reel_tensor **at = &ctx->dirty; *at; at = &(*at)->extra->next_dirty)
+                if (*at == x) {
+                    *at = x->extra->next_dirty;
+                    break;
+                }
+        reel_tensor *grad = x->extra->grad;
+        for (reel_hook *hook = x->extra->hooks; hook;) {
+            reel_hook *next = hook->next;
+            reel_small_free(ctx, hook, sizeof *hook);
+            hook = next;
+        }
+        reel_small_free(ctx, x->extra, sizeof *x->extra);
+        if (grad) reel_tensor_unref(grad);
+    }
+    reel_small_free(ctx, x, sizeof *x);
+}
+
+void reel_tensor_ref(reel_tensor *x)
+{
+    if (x->refs++ == 0 && x->producer) x->producer->live++;
+}
+
+void reel_tensor_unref(reel_tensor *x)
+{
+    if (--x->refs > 0) return;
+    if (x->producer)
+        reel_node_release(x->producer);
+    else
+        reel_tensor_destroy(x);
+}
+
+bool reel_tensor_give_handle(reel_tensor *x)
+{
+    reel_ctx *ctx = x->ctx;
+    if (!reel_grow(ctx, &ctx->handles, &ctx->handles_capacity, ctx->n_handles + 1, sizeof *ctx->handles)) return false;
+    x->handle = ctx->n_handles;
+    x->scope = ctx->depth;
+    ctx->handles[ctx->n_handles++] = x;
+    reel_tensor_ref(x);
+    return true;
+}
+
+void reel_tensor_drop_handle(reel_tensor *x)
+{
+    reel_ctx *ctx = x->ctx;
+    int64_t first = ctx->depth && ctx->depth <= ctx->scopes_capacity ? ctx->scopes[ctx->depth - 1].first : 0;
+    if (x->handle >= first) { /* of the innermost scope: the last handle takes its place */
+        reel_tensor *last = ctx->handles[--ctx->n_handles];
+        ctx->handles[x->handle] = last;
+        if (last) last->handle = x->handle;
+    } else {
+        ctx->handles[x->handle] = NULL;
+    }
+    x->handle = -1;
+    x->pinned = false;
+    reel_tensor_settle(x);
+    reel_tensor_unref(x);
+}
+
+void reel_free(reel_tensor *x)
+{
+    if (x && x->handle >= 0) reel_tensor_drop_handle(x);
+}
+
+/* Creators */
+
+/* A leaf with its own, uninitialised memory and a handle. */
+static reel_tensor *new_leaf(reel_ctx *ctx, const char *maker, reel_shape shape, reel_dtype dtype)
+{
+    if (!ctx || ctx->error) return NULL;
+    char text[REEL_SHAPE_TEXT];
+    if ((unsigned)dtype >= REEL_DTYPE_COUNT) return reel_fail(ctx, REEL_ERROR_DTYPE, "%s: there is no dtype %d", maker, (int)dtype);
+    if (shape.ndim < 0 || shape.ndim > REEL_MAX_DIMS)
+        return reel_fail(ctx, REEL_ERROR_SHAPE, "%s: a tensor has 0 to %d axes, not %d", maker, REEL_MAX_DIMS, shape.ndim);
+    int64_t numel = reel_shape_numel(shape);
+    if (numel < 0)
+        return reel_fail(ctx, REEL_ERROR_SHAPE, "%s: the shape %s has a negative axis or is too large for memory", maker,
+                         reel_shape_format(shape, text));
+    reel_tensor *t = reel_tensor_new(ctx, dtype, &shape);
+    if (!t) return NULL;
+    t->storage = reel_storage_new(ctx, numel, dtype);
+    if (!t->storage || !reel_tensor_give_handle(t)) {
+        reel_tensor_destroy(t);
+        return NULL;
+    }
+    return t;
+}
+
+#define FILL(type)                                                                                                     \
+    do {                                                                                                               \
+        type *to = data, v = (type)value;                                                                              \
+        for (int64_t i = 0; i < n; i++) to[i] = v;                                                                     \
+    } while (0)
+
+static void fill(void *data, int64_t n, reel_dtype dtype, double value)
+{
+    switch (dtype) {
+    case REEL_F32: FILL(float); break;
+    case REEL_F64: FILL(double); break;
+    case REEL_I64: FILL(int64_t); break;
+    case REEL_I32: FILL(int32_t); break;
+    case REEL_U8: FILL(uint8_t); break;
+    case REEL_BOOL: memset(data, value != 0, (size_t)n); break;
+    }
+}
+#undef FILL
+
+reel_tensor *reel_full(reel_ctx *ctx, reel_shape shape, reel_dtype dtype, double value)
+{
+    reel_tensor *t = new_leaf(ctx, "full", shape, dtype);
+    if (t && !reel_dtype_is_float(dtype) && dtype != REEL_BOOL) {
+        static const double low[] = { [REEL_I64] = -0x1p63, [REEL_I32] = -0x1p31, [REEL_U8] = 0 };
+        static const double high[] = { [REEL_I64] = 0x1p63, [REEL_I32] = 0x1p31, [REEL_U8] = 256 };
+        if (!(value >= low[dtype] && value < high[dtype])) {
+            reel_free(t);
+            return reel_fail(ctx, REEL_ERROR_VALUE, "full: %g does not fit into %s", value, reel_dtype_name(dtype));
+        }
+    }
+    if (t) fill(t->storage->data, t->numel, dtype, value);
+    return t;
+}
+
+reel_tensor *reel_zeros(reel_ctx *ctx, reel_shape shape, reel_dtype dtype) { return reel_full(ctx, shape, dtype, 0); }
+reel_tensor *reel_ones(reel_ctx *ctx, reel_shape shape, reel_dtype dtype) { return reel_full(ctx, shape, dtype, 1); }
+reel_tensor *reel_scalar(reel_ctx *ctx, reel_dtype dtype, double value) { return reel_full(ctx, REEL_SCALAR, dtype, value); }
+
+reel_tensor *reel_full_like(reel_tensor *x, double value)
+{
+    return x ? reel_full(x->ctx, reel_shape_of(x), (reel_dtype)x->dtype, value) : NULL;
+}
+reel_tensor *reel_zeros_like(reel_tensor *x) { return reel_full_like(x, 0); }
+reel_tensor *reel_ones_like(reel_tensor *x) { return reel_full_like(x, 1); }
+
+reel_tensor *reel_from(reel_ctx *ctx, reel_shape shape, reel_dtype dtype, const void *data)
+{
+    reel_tensor *t = new_leaf(ctx, "from", shape, dtype);
+    if (t && t->numel > 0 && !data) {
+        reel_free(t);
+        return reel_fail(ctx, REEL_ERROR_VALUE, "from: the data pointer is NULL");
+    }
+    if (t && t->numel > 0) memcpy(t->storage->data, data, t->storage->bytes);
+    return t;
+}
+
+reel_tensor *reel_borrow(reel_ctx *ctx, reel_shape shape, reel_dtype dtype, const void *data)
+{
+    if (!ctx || ctx->error) return NULL;
+    if (!data) return reel_fail(ctx, REEL_ERROR_VALUE, "borrow: the data pointer is NULL");
+    int64_t numel = reel_shape_numel(shape);
+    if (numel <= 0) return reel_from(ctx, shape, dtype, data);
+    reel_tensor *t = new_leaf(ctx, "borrow", REEL_SHAPE(0), dtype);
+    if (!t) return NULL;
+    reel_pool_free(ctx, t->storage->data, t->storage->bytes);
+    t->storage->data = (void *)(uintptr_t)data; /* never written: `borrowed` forbids it */
+    t->storage->bytes = (size_t)numel * reel_dtype_size(dtype);
+    t->storage->borrowed = true;
+    t->ndim = (uint8_t)shape.ndim;
+    t->numel = numel;
+    int64_t stride = 1;
+    for (int i = shape.ndim; i-- > 0; stride *= shape.dim[i]) {
+        t->shape[i] = shape.dim[i];
+        t->strides[i] = stride;
+    }
+    return t;
+}
+
+reel_tensor *reel_floats(reel_ctx *ctx, reel_shape shape, const float *data) { return reel_from(ctx, shape, REEL_F32, data); }
+reel_tensor *reel_doubles(reel_ctx *ctx, reel_shape shape, const double *data) { return reel_from(ctx, shape, REEL_F64, data); }
+reel_tensor *reel_longs(reel_ctx *ctx, reel_shape shape, const int64_t *data) { return reel_from(ctx, shape, REEL_I64, data); }
+
+/* What a tensor is */
+
+reel_shape reel_shape_of(const reel_tensor *x)
+{
+    reel_shape shape = { 0 };
+    if (!x) return shape;
+    shape.ndim = x->ndim;
+    memcpy(shape.dim, x->shape, x->ndim * sizeof x->shape[0]);
+    return shape;
+}
+
+int reel_ndim(const reel_tensor *x) { return x ? x->ndim : 0; }
+
+int64_t reel_size(const reel_tensor *x, int axis)
+{
+    if (!x) return 0;
+    if (axis < 0) axis += x->ndim;
+    return axis >= 0 && axis < x->ndim ? x->shape[axis] : 0;
+}
+
+int64_t reel_numel(const reel_tensor *x) { return x ? x->numel : 0; }
+reel_dtype reel_dtype_of(const reel_tensor *x) { return x ? (reel_dtype)x->dtype : REEL_F32; }
+reel_ctx *reel_ctx_of(const reel_tensor *x) { return x ? x->ctx : NULL; }
+bool reel_is_contiguous(const reel_tensor *x) { return x && x->contiguous; }
+const int64_t *reel_strides_of(const reel_tensor *x) { return x ? x->strides : NULL; }
+
+/* Values */
+
+bool reel_eval_all(reel_tensor *const *x, int count)
+{
+    reel_ctx *ctx = NULL;
+    for (int i = 0; i < count; i++) {
+        if (!x[i]) return false;
+        if (ctx && ctx != x[i]->ctx)
+            return reel_fail(ctx, REEL_ERROR_CONTEXT, "eval: tensor %d belongs to another context", i) != NULL;
+        ctx = x[i]->ctx;
+    }
+    if (!ctx) return true;
+    bool ready = true;
+    for (int i = 0; i < count; i++) {
+        x[i]->pinned = x[i]->handle >= 0;
+        ready = ready && x[i]->storage;
+    }
+    return ready || reel_play_targets(ctx, x, count, true);
+}
+
+bool reel_eval(reel_tensor *x) { return reel_eval_all(&x, 1); }
+
+/* Makes the value of `x` itself row-major. */
+static bool make_row_major(reel_tensor *x)
+{
+    reel_ctx *ctx = x->ctx;
+    bool done = false;
+    int64_t first = ctx->n_handles;
+    ctx->no_grad++;
+    reel_tensor *row_major = reel_contiguous(x);
+    if (row_major && reel_play_targets(ctx, &row_major, 1, false)) {
+        reel_storage_unref(ctx, x->storage);
+        x->storage = row_major->storage;
+        x->storage->refs++;
+        x->offset = 0;
+        memcpy(x->strides, row_major->strides, sizeof x->strides);
+        x->contiguous = true;
+        done = true;
+    }
+    while (ctx->n_handles > first) reel_tensor_drop_handle(ctx->handles[ctx->n_handles - 1]);
+    ctx->no_grad--;
+    return done;
+}
+
+const void *reel_data(reel_tensor *x)
+{
+    if (!x || !reel_eval(x)) return NULL;
+    if (!x->contiguous && !make_row_major(x)) return NULL;
+    x->pinned = true;
+    return reel_tensor_address(x);
+}
+
+static const void *typed_data(reel_tensor *x, reel_dtype dtype)
+{
+    if (x && x->dtype != dtype)
+        return reel_fail(x->ctx, REEL_ERROR_DTYPE, "data: the tensor is %s, not %s", reel_dtype_name((reel_dtype)x->dtype),
+                         reel_dtype_name(dtype));
+    return reel_data(x);
+}
+
+const float *reel_data_f32(reel_tensor *x) { return typed_data(x, REEL_F32); }
+const double *reel_data_f64(reel_tensor *x) { return typed_data(x, REEL_F64); }
+const int64_t *reel_data_i64(reel_tensor *x) { return typed_data(x, REEL_I64); }
+
+bool reel_copy_out(reel_tensor *x, void *to, size_t bytes)
+{
+    const void *data = reel_data(x);
+    if (!data) return false;
+    size_t have = (size_t)x->numel * reel_dtype_size((reel_dtype)x->dtype);
+    if (bytes != have)
+        return reel_fail(x->ctx, REEL_ERROR_SHAPE, "copy_out: the tensor has %zu bytes, but %zu were asked for", have,
+                         bytes) != NULL;
+    if (bytes) memcpy(to, data, bytes);
+    return true;
+}
+
+double reel_item(reel_tensor *x)
+{
+    if (!x) return NAN;
+    char text[REEL_SHAPE_TEXT];
+    if (x->numel != 1) {
+        reel_fail(x->ctx, REEL_ERROR_SHAPE, "item: a tensor of one element is needed, but the shape is %s",
+                  reel_shape_format(reel_shape_of(x), text));
+        return NAN;
+    }
+    const void *data = reel_data(x);
+    if (!data) return NAN;
+    switch ((reel_dtype)x->dtype) {
+    case REEL_F32: return *(const float *)data;
+    case REEL_F64: return *(const double *)data;
+    case REEL_I64: return (double)*(const int64_t *)data;
+    case REEL_I32: return *(const int32_t *)data;
+    default: return *(const uint8_t *)data;
+    }
+}
