@@ -1,5 +1,8 @@
 # reel_add_kernels(target files...): compiles each kernel file once per instruction set into `target`.
 function(reel_add_kernels target)
+  if(NOT ARGN)
+    return()
+  endif()
   set(isas portable base)
   set(flags_portable "")
   set(flags_base -DREEL_ISA_IS_BASE=1)

@@ -224,6 +224,14 @@ void reel_scope_guard_end(reel_guard *guard)
     guard->ctx = NULL;
 }
 
+reel_guard reel_composite_guard(reel_ctx *ctx) { return reel_scope_guard(ctx); }
+
+void reel_composite_guard_end(reel_guard *guard)
+{
+    while (guard->ctx && guard->ctx->depth >= guard->depth) reel_scope_end_quietly(guard->ctx);
+    guard->ctx = NULL;
+}
+
 reel_guard reel_no_grad_guard(reel_ctx *ctx)
 {
     if (ctx) ctx->no_grad++;

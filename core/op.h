@@ -118,6 +118,12 @@ REEL_API reel_tensor *reel_apply(const reel_op *op, reel_tensor *const *in, int 
 REEL_API reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in,
                                     const void *attrs, reel_tensor **out);
 
+/* REEL_COMPOSITE(ctx) { ... } is the scope of an op made of ops: its temporaries die at its end, what reel_scope_return
+ * names lives on, and unlike at the end of a REEL_SCOPE nothing is ever played. */
+#define REEL_COMPOSITE(ctx) REEL_GUARDED_(reel_composite_guard, ctx, __LINE__)
+REEL_API reel_guard reel_composite_guard(reel_ctx *ctx);
+REEL_API void reel_composite_guard_end(reel_guard *guard);
+
 REEL_END
 
 #endif
