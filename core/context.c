@@ -65,6 +65,10 @@ void reel_ctx_free(reel_ctx *ctx)
     for (int64_t i = ctx->n_handles; i-- > 0;)
         if (ctx->handles[i]) reel_tensor_drop_handle(ctx->handles[i]);
     reel_scratch_release(ctx);
+    if (ctx->handles) reel_pool_free(ctx, ctx->handles, (size_t)ctx->handles_capacity * sizeof *ctx->handles);
+    if (ctx->scopes) reel_pool_free(ctx, ctx->scopes, (size_t)ctx->scopes_capacity * sizeof *ctx->scopes);
+    if (ctx->scratch.blocks)
+        reel_pool_free(ctx, ctx->scratch.blocks, (size_t)ctx->scratch.capacity * sizeof *ctx->scratch.blocks);
     reel_pool_close(ctx);
     if (ctx->pool.release)
         ctx->pool.release(ctx->pool.user, ctx);
