@@ -1,0 +1,595 @@
+// SPDX-License-Identifier: MIT
+// Files: safetensors, IDX and PNG, both ways, and what happens when they are wrong or the disk is full.
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <math.h>
+#include <reel/core/idx.h>
+#include <reel/core/png.h>
+#include <reel/core/safetensors.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static reel_ctx *ctx;
+static char folder[64];
+
+static void set_up(void)
+{
+    ctx = reel_ctx_new(NULL);
+    strcpy(folder, "/tmp/reel-io-XXXXXX");
+    cr_assert(mkdtemp(folder) != NULL);
+}
+
+static void tear_down(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    cr_assert(system(command) == 0);
+    reel_ctx_free(ctx);
+}
+
+static const char *in_folder(const char *name)
+{
+    static char path[4][512];
+    static int turn;
+    turn = (turn + 1) % 4;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+    return path[turn];
+}
+
+static const char *write_bytes(const char *name, const void *data, size_t bytes)
+{
+    const char *path = in_folder(name);
+    FILE *file = fopen(path, "wb");
+    cr_assert(file && fwrite(data, 1, bytes, file) == bytes && fclose(file) == 0);
+    return path;
+}
+
+static size_t read_bytes(const char *path, void *to, size_t room)
+{
+    FILE *file = fopen(path, "rb");
+    cr_assert(file != NULL);
+    size_t bytes = fread(to, 1, room, file);
+    fclose(file);
+    return bytes;
+}
+
+/* The context is in error, with a code and a message that names the file's last part and holds `reason`. */
+static void expect_error(reel_error code, const char *name, const char *reason)
+{
+    const char *message = reel_ctx_error_message(ctx);
+    cr_expect_eq(reel_ctx_error(ctx), code, "error %d: %s", reel_ctx_error(ctx), message);
+    cr_expect(strstr(message, name) != NULL, "no file %s in: %s", name, message);
+    cr_expect(strstr(message, reason) != NULL, "no '%s' in: %s", reason, message);
+    reel_ctx_clear_error(ctx);
+}
+
+/* Writes a safetensors file of a header and `bytes` of zeros. */
+static const char *write_raw(const char *name, const char *header, size_t bytes)
+{
+    static unsigned char raw[1 << 16];
+    size_t length = strlen(header);
+    memset(raw, 0, sizeof raw);
+    for (int i = 0; i < 8; i++) raw[i] = (unsigned char)((uint64_t)length >> (8 * i));
+    memcpy(raw + 8, header, length);
+    return write_bytes(name, raw, 8 + length + bytes);
+}
+
+/* safetensors */
+
+Test(safetensors, gives_back_every_dtype_shape_and_text, .init = set_up, .fini = tear_down)
+{
+    const float f[6] = { 1, -2.5f, INFINITY, NAN, 0, 1e-40f };
+    const double d[2] = { 0.1, -1e300 };
+    const int64_t l[1] = { INT64_MIN };
+    const int32_t i[3] = { 1, -2, INT32_MAX };
+    const uint8_t u[5] = { 0, 1, 2, 254, 255 }, b[2] = { 0, 1 };
+    const reel_named out[] = {
+        { "conv1.weight", reel_from(ctx, REEL_SHAPE(2, 3), REEL_F32, f) },
+        { "d", reel_from(ctx, REEL_SHAPE(2, 1), REEL_F64, d) },
+        { "a scalar \xC3\xA9", reel_from(ctx, REEL_SCALAR, REEL_I64, l) },
+        { "i", reel_from(ctx, REEL_SHAPE(3), REEL_I32, i) },
+        { "u", reel_from(ctx, REEL_SHAPE(5, 1, 1), REEL_U8, u) },
+        { "b", reel_from(ctx, REEL_SHAPE(2), REEL_BOOL, b) },
+        { "nothing", reel_zeros(ctx, REEL_SHAPE(0, 4), REEL_F32) },
+    };
+    const reel_text texts[] = { { "format", "pt" }, { "a", "line\nand \"quotes\"" } };
+    const char *path = in_folder("all.safetensors");
+    cr_assert(reel_safetensors_save(ctx, path, out, 7, texts, 2), "%s", reel_ctx_error_message(ctx));
+
+    reel_safetensors *file = reel_safetensors_open(ctx, path);
+    cr_assert(file, "%s", reel_ctx_error_message(ctx));
+    cr_assert_eq(reel_safetensors_count(file), 7);
+    for (int k = 0; k < 7; k++) {
+        reel_tensor *x = reel_safetensors_read(file, out[k].name);
+        cr_assert(x, "%s", reel_ctx_error_message(ctx));
+        cr_assert_eq(reel_dtype_of(x), reel_dtype_of(out[k].tensor));
+        cr_assert(reel_shape_equal(reel_shape_of(x), reel_shape_of(out[k].tensor)));
+        size_t bytes = (size_t)reel_numel(x) * reel_dtype_size(reel_dtype_of(x));
+        if (bytes) cr_assert_eq(memcmp(reel_data(x), reel_data(out[k].tensor), bytes), 0, "%s", out[k].name);
+    }
+    cr_assert_eq(reel_safetensors_metadata_count(file), 2);
+    cr_assert_str_eq(reel_safetensors_metadata(file, "format"), "pt");
+    cr_assert_str_eq(reel_safetensors_metadata(file, "a"), "line\nand \"quotes\"");
+    cr_assert_null(reel_safetensors_metadata(file, "b"));
+    cr_assert_null(reel_safetensors_read(file, "absent"));
+    expect_error(REEL_ERROR_IO, "all.safetensors", "has no tensor \"absent\"");
+    reel_safetensors_close(file);
+}
+
+Test(safetensors, files_begin_their_data_at_a_multiple_of_eight, .init = set_up, .fini = tear_down)
+{
+    for (int k = 1; k < 9; k++) {
+        char name[16] = "xxxxxxxxxxxxxxx";
+        name[k] = '\0';
+        const reel_named one = { name, reel_ones(ctx, REEL_SHAPE(1), REEL_F64) };
+        cr_assert(reel_safetensors_save(ctx, in_folder("x.safetensors"), &one, 1, NULL, 0));
+        unsigned char start[9];
+        read_bytes(in_folder("x.safetensors"), start, 9);
+        cr_assert_eq(start[0] % 8, 0);
+        cr_assert_eq(start[8], '{');
+    }
+}
+
+Test(safetensors, widens_what_tensors_cannot_hold, .init = set_up, .fini = tear_down)
+{
+    static const unsigned char data[] = {
+        0x00, 0x3c, 0x01, 0x00, 0xff, 0x7b, 0x00, 0xfc, /* F16: 1, 2^-24, 65504, -inf        */
+        0x80, 0x3f, 0xc0, 0xff,                         /* BF16: 1, NaN                      */
+        0x38, 0x7e, 0x01, 0xff,                         /* E4M3: 1, 448, 2^-9, NaN           */
+        0x3c, 0x7b, 0x7c, 0xfc,                         /* E5M2: 1, 57344, inf, -inf         */
+        0xff, 0xff, 0x00, 0x80,                         /* I16: -1, -32768                   */
+        0xff, 0xff,                                     /* U16: 65535                        */
+        0x80, 0x7f,                                     /* I8: -128, 127                     */
+        0xff, 0xff, 0xff, 0xff,                         /* U32: 2^32 - 1                     */
+        0x07, 0,    0,    0,    0,    0,    0,    0,    /* U64: 7                            */
+        0,    0,    0,    0,    0,    0,    0,    0x80, /* U64: 2^63, which int64 has not    */
+    };
+    const char *header = "{\"h\":{\"dtype\":\"F16\",\"shape\":[4],\"data_offsets\":[0,8]},"
+                         "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[8,12]},"
+                         "\"e4\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[12,16]},"
+                         "\"e5\":{\"dtype\":\"F8_E5M2\",\"shape\":[4],\"data_offsets\":[16,20]},"
+                         "\"s\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[20,24]},"
+                         "\"us\":{\"dtype\":\"U16\",\"shape\":[1],\"data_offsets\":[24,26]},"
+                         "\"c\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[26,28]},"
+                         "\"ui\":{\"dtype\":\"U32\",\"shape\":[1],\"data_offsets\":[28,32]},"
+                         "\"ul\":{\"dtype\":\"U64\",\"shape\":[1],\"data_offsets\":[32,40]},"
+                         "\"big\":{\"dtype\":\"U64\",\"shape\":[1],\"data_offsets\":[40,48]}}";
+    unsigned char raw[2048] = { 0 };
+    size_t length = strlen(header);
+    raw[0] = (unsigned char)length;
+    raw[1] = (unsigned char)(length >> 8);
+    memcpy(raw + 8, header, length);
+    memcpy(raw + 8 + length, data, sizeof data);
+    reel_safetensors *file = reel_safetensors_open(ctx, write_bytes("w.safetensors", raw, 8 + length + sizeof data));
+    cr_assert(file, "%s", reel_ctx_error_message(ctx));
+    const float *h = reel_data_f32(reel_safetensors_read(file, "h"));
+    cr_assert(h && h[0] == 1 && h[1] == 0x1p-24f && h[2] == 65504 && h[3] == -INFINITY);
+    const float *b = reel_data_f32(reel_safetensors_read(file, "b"));
+    cr_assert(b && b[0] == 1 && isnan(b[1]));
+    const float *e4 = reel_data_f32(reel_safetensors_read(file, "e4"));
+    cr_assert(e4 && e4[0] == 1 && e4[1] == 448 && e4[2] == 0x1p-9f && isnan(e4[3]));
+    const float *e5 = reel_data_f32(reel_safetensors_read(file, "e5"));
+    cr_assert(e5 && e5[0] == 1 && e5[1] == 57344 && e5[2] == INFINITY && e5[3] == -INFINITY);
+    const int32_t *s = reel_data(reel_safetensors_read(file, "s"));
+    cr_assert(s && s[0] == -1 && s[1] == -32768);
+    cr_assert_eq(reel_item(reel_safetensors_read(file, "us")), 65535);
+    const int32_t *c = reel_data(reel_safetensors_read(file, "c"));
+    cr_assert(c && c[0] == -128 && c[1] == 127);
+    cr_assert_eq(reel_item(reel_safetensors_read(file, "ui")), 4294967295.0);
+    cr_assert_eq(reel_item(reel_safetensors_read(file, "ul")), 7);
+    cr_assert_null(reel_safetensors_read(file, "big"));
+    expect_error(REEL_ERROR_IO, "w.safetensors", "past the largest int64");
+    reel_safetensors_close(file);
+}
+
+typedef struct bad_header {
+    char header[256];
+    size_t bytes;
+    char reason[80];
+} bad_header;
+
+ParameterizedTestParameters(safetensors, refuses_a_wrong_header)
+{
+    static bad_header cases[] = {
+        { "{", 0, "is not JSON" },
+        { "[]", 0, "is not a JSON object" },
+        { "{\"a\":1}", 0, "\"a\" is not an object" },
+        { "{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "\"a\" has no text \"dtype\"" },
+        { "{\"a\":{\"dtype\":\"F33\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "\"a\" has an unknown dtype" },
+        { "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "\"a\" has no list \"shape\"" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "a size that is not a count" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "a size that is not a count" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,9223372036854775807],\"data_offsets\":[0,4]}}", 4,
+          "more bytes than any memory" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,4]}}", 4, "is not JSON" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "no \"data_offsets\"" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", 4, "no \"data_offsets\"" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "run backwards" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4, "run backwards" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 8, "[1] needs 4 bytes" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4, "truncated" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "end at byte 4" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "\"a\" leaves a hole" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+          "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
+          12, "\"b\" overlaps" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+          "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+          8, "is not JSON: duplicate" },
+        { "{\"__metadata__\":[]}", 0, "\"__metadata__\" is not an object" },
+        { "{\"__metadata__\":{\"k\":1}}", 0, "\"k\" in __metadata__ is not a text" },
+    };
+    return cr_make_param_array(bad_header, cases, sizeof cases / sizeof *cases);
+}
+
+ParameterizedTest(bad_header *bad, safetensors, refuses_a_wrong_header)
+{
+    set_up();
+    cr_expect_null(reel_safetensors_open(ctx, write_raw("bad.safetensors", bad->header, bad->bytes)));
+    expect_error(REEL_ERROR_IO, "bad.safetensors", bad->reason);
+    tear_down();
+}
+
+Test(safetensors, refuses_what_is_no_such_file, .init = set_up, .fini = tear_down)
+{
+    cr_expect_null(reel_safetensors_open(ctx, in_folder("absent.safetensors")));
+    expect_error(REEL_ERROR_IO, "absent.safetensors", "No such file");
+    cr_expect_null(reel_safetensors_open(ctx, folder));
+    expect_error(REEL_ERROR_IO, folder, "is a folder");
+    cr_expect_null(reel_safetensors_open(ctx, write_bytes("empty", "", 0)));
+    expect_error(REEL_ERROR_IO, "empty", "0 bytes are too few");
+    cr_expect_null(reel_safetensors_open(ctx, write_bytes("huge", "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)));
+    expect_error(REEL_ERROR_IO, "huge", "18446744073709551615 bytes");
+    cr_expect_null(reel_safetensors_open(ctx, write_bytes("longer", "\x09\0\0\0\0\0\0\0{}", 10)));
+    expect_error(REEL_ERROR_IO, "longer", "9 bytes, and 2 follow");
+    cr_expect_null(reel_safetensors_open(ctx, NULL));
+    expect_error(REEL_ERROR_IO, "", "no path");
+    cr_assert_eq(mkfifo(in_folder("pipe"), 0600), 0);
+    cr_expect_null(reel_safetensors_open(ctx, in_folder("pipe")));
+    expect_error(REEL_ERROR_IO, "pipe", "is a device");
+}
+
+Test(safetensors, a_tensor_of_too_many_axes_spoils_only_itself, .init = set_up, .fini = tear_down)
+{
+    reel_safetensors *file = reel_safetensors_open(
+        ctx, write_raw("axes",
+                       "{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,2]},"
+                       "\"b\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[2,3]}}",
+                       3));
+    cr_assert(file, "%s", reel_ctx_error_message(ctx));
+    cr_expect_null(reel_safetensors_read(file, "a"));
+    expect_error(REEL_ERROR_UNSUPPORTED, "axes", "has 9 axes");
+    cr_expect_eq(reel_item(reel_safetensors_read(file, "b")), 0);
+    reel_safetensors_close(file);
+}
+
+Test(safetensors, every_cut_of_a_file_is_an_error_and_no_crash, .init = set_up, .fini = tear_down)
+{
+    const reel_named two[] = { { "weight", reel_ones(ctx, REEL_SHAPE(3, 5), REEL_F32) },
+                               { "bias", reel_ones(ctx, REEL_SHAPE(3), REEL_F64) } };
+    unsigned char bytes[4096];
+    cr_assert(reel_safetensors_save(ctx, in_folder("whole"), two, 2, NULL, 0));
+    size_t size = read_bytes(in_folder("whole"), bytes, sizeof bytes);
+    for (size_t cut = 0; cut < size; cut++) {
+        cr_expect_null(reel_safetensors_open(ctx, write_bytes("cut", bytes, cut)), "cut at %zu of %zu", cut, size);
+        expect_error(REEL_ERROR_IO, "cut", "");
+    }
+}
+
+Test(safetensors, every_damaged_byte_gives_a_file_or_an_error, .init = set_up, .fini = tear_down)
+{
+    const reel_named two[] = { { "weight", reel_ones(ctx, REEL_SHAPE(3, 5), REEL_F32) },
+                               { "bias", reel_ones(ctx, REEL_SHAPE(3), REEL_F64) } };
+    unsigned char bytes[4096];
+    cr_assert(reel_safetensors_save(ctx, in_folder("whole"), two, 2, NULL, 0));
+    size_t size = read_bytes(in_folder("whole"), bytes, sizeof bytes);
+    for (size_t at = 0; at < size; at++) {
+        for (int bit = 0; bit < 8; bit++) {
+            bytes[at] ^= (unsigned char)(1 << bit);
+            reel_safetensors *file = reel_safetensors_open(ctx, write_bytes("damaged", bytes, size));
+            for (int i = 0; i < reel_safetensors_count(file); i++) reel_free(reel_safetensors_tensor(file, i));
+            cr_expect(file || reel_ctx_error(ctx));
+            reel_safetensors_close(file);
+            reel_ctx_clear_error(ctx);
+            bytes[at] ^= (unsigned char)(1 << bit);
+        }
+    }
+}
+
+Test(safetensors, refuses_names_it_cannot_write, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *x = reel_ones(ctx, REEL_SHAPE(1), REEL_F32);
+    cr_expect_not(reel_safetensors_save(ctx, in_folder("a"), (reel_named[]) { { "x", x }, { "x", x } }, 2, NULL, 0));
+    expect_error(REEL_ERROR_VALUE, "a", "two tensors named \"x\"");
+    cr_expect_not(reel_safetensors_save(ctx, in_folder("a"), (reel_named[]) { { "__metadata__", x } }, 1, NULL, 0));
+    expect_error(REEL_ERROR_VALUE, "a", "__metadata__");
+    cr_expect_not(reel_safetensors_save(ctx, in_folder("a"), (reel_named[]) { { "\xff", x } }, 1, NULL, 0));
+    expect_error(REEL_ERROR_VALUE, "a", "not UTF-8");
+    cr_expect_not(reel_safetensors_save(ctx, in_folder("a"), (reel_named[]) { { "x", NULL } }, 1, NULL, 0));
+    expect_error(REEL_ERROR_CONTEXT, "a", "has no value");
+    cr_expect_eq(access(in_folder("a"), F_OK), -1);
+    cr_expect(reel_safetensors_save(ctx, in_folder("none"), NULL, 0, NULL, 0));
+}
+
+/* What a save leaves when it fails */
+
+static int count_files(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "ls -A '%s' | wc -l", folder);
+    FILE *pipe = popen(command, "r");
+    int count = -1;
+    cr_assert(pipe && fscanf(pipe, "%d", &count) == 1 && pclose(pipe) == 0);
+    return count;
+}
+
+static bool save_ones(const char *path, int64_t n)
+{
+    const reel_named one = { "x", reel_ones(ctx, REEL_SHAPE(n), REEL_F32) };
+    return reel_safetensors_save(ctx, path, &one, 1, NULL, 0);
+}
+
+static void expect_ones(const char *path, int64_t n)
+{
+    reel_safetensors *file = reel_safetensors_open(ctx, path);
+    cr_assert(file, "%s", reel_ctx_error_message(ctx));
+    cr_expect_eq(reel_numel(reel_safetensors_read(file, "x")), n);
+    reel_safetensors_close(file);
+}
+
+Test(saving, a_full_disk_leaves_the_old_file, .init = set_up, .fini = tear_down)
+{
+    const char *path = in_folder("model.safetensors");
+    cr_assert(save_ones(path, 100));
+    struct rlimit old, small = { 0 };
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit) { 100000, old.rlim_max };
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    cr_expect_not(save_ones(path, 1000000));
+    expect_error(REEL_ERROR_IO, "model.safetensors", "cannot be written: File too large");
+    setrlimit(RLIMIT_FSIZE, &old);
+    expect_ones(path, 100);
+    cr_expect_eq(count_files(), 1, "the temporary file was left");
+    cr_assert(save_ones(path, 1000000));
+    expect_ones(path, 1000000);
+}
+
+Test(saving, an_unwritable_folder_is_an_error, .init = set_up, .fini = tear_down)
+{
+    cr_expect_not(save_ones(in_folder("absent/model.safetensors"), 1));
+    expect_error(REEL_ERROR_IO, "absent/model.safetensors", "No such file or directory");
+    cr_expect_not(save_ones("/proc/model.safetensors", 1));
+    expect_error(REEL_ERROR_IO, "/proc/model.safetensors", "cannot be written");
+    cr_expect_not(save_ones(folder, 1));
+    expect_error(REEL_ERROR_IO, folder, "is a folder");
+    cr_expect_not(save_ones("/dev/full", 1));
+    expect_error(REEL_ERROR_IO, "/dev/full", "is a device");
+    cr_expect_eq(count_files(), 0);
+}
+
+Test(saving, a_link_is_followed_and_stays_a_link, .init = set_up, .fini = tear_down)
+{
+    const char *path = in_folder("model.safetensors"), *link = in_folder("link");
+    cr_assert(save_ones(path, 3));
+    cr_assert_eq(chmod(path, 0640), 0);
+    cr_assert_eq(symlink("model.safetensors", link), 0);
+    cr_assert(save_ones(link, 5));
+    struct stat status;
+    cr_assert(lstat(link, &status) == 0 && S_ISLNK(status.st_mode));
+    cr_assert(stat(path, &status) == 0);
+    cr_expect_eq(status.st_mode & 0777, 0640, "the file's mode has changed");
+    expect_ones(path, 5);
+}
+
+Test(saving, what_a_killed_save_left_is_in_nobodys_way, .init = set_up, .fini = tear_down)
+{
+    write_bytes(".model.safetensors.tmp", "half a file that is longer than a whole one would be", 52);
+    cr_assert(save_ones(in_folder("model.safetensors"), 1), "%s", reel_ctx_error_message(ctx));
+    expect_ones(in_folder("model.safetensors"), 1);
+    cr_expect_eq(count_files(), 1);
+}
+
+/* IDX */
+
+static const unsigned char small_idx[] = { 0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6 };
+
+Test(idx, reads_plain_and_compressed_files, .init = set_up, .fini = tear_down)
+{
+    const char *plain = write_bytes("small", small_idx, sizeof small_idx), *packed = in_folder("packed");
+    gzFile gzip = gzopen(packed, "wb");
+    cr_assert(gzwrite(gzip, small_idx, sizeof small_idx) == (int)sizeof small_idx && gzclose(gzip) == Z_OK);
+    const char *paths[] = { plain, packed };
+    for (int k = 0; k < 2; k++) {
+        reel_tensor *x = reel_idx_read(ctx, paths[k]);
+        cr_assert(x, "%s", reel_ctx_error_message(ctx));
+        cr_assert_eq(reel_dtype_of(x), REEL_U8);
+        cr_assert(reel_shape_equal(reel_shape_of(x), REEL_SHAPE(2, 3)));
+        cr_assert_eq(memcmp(reel_data(x), small_idx + 12, 6), 0);
+    }
+}
+
+Test(idx, reads_every_type_in_big_endian_order, .init = set_up, .fini = tear_down)
+{
+    static const struct {
+        unsigned char bytes[20];
+        size_t size;
+        reel_dtype dtype;
+        double first, second;
+    } cases[] = {
+        { { 0, 0, 0x09, 1, 0, 0, 0, 2, 0xff, 0x7f }, 10, REEL_I32, -1, 127 },
+        { { 0, 0, 0x0B, 1, 0, 0, 0, 2, 0xff, 0xfe, 0x01, 0x00 }, 12, REEL_I32, -2, 256 },
+        { { 0, 0, 0x0C, 1, 0, 0, 0, 2, 0x80, 0, 0, 0, 0, 1, 0, 0 }, 16, REEL_I32, -2147483648.0, 65536 },
+        { { 0, 0, 0x0D, 1, 0, 0, 0, 2, 0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0 }, 16, REEL_F32, 1, -2 },
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        reel_tensor *x = reel_idx_read(ctx, write_bytes("typed", cases[k].bytes, cases[k].size));
+        cr_assert(x, "%s", reel_ctx_error_message(ctx));
+        cr_assert_eq(reel_dtype_of(x), cases[k].dtype);
+        const void *data = reel_data(x);
+        cr_assert_eq(cases[k].dtype == REEL_F32 ? ((const float *)data)[0] : ((const int32_t *)data)[0],
+                     cases[k].first);
+        cr_assert_eq(cases[k].dtype == REEL_F32 ? ((const float *)data)[1] : ((const int32_t *)data)[1],
+                     cases[k].second);
+    }
+}
+
+Test(idx, gives_back_what_was_written, .init = set_up, .fini = tear_down)
+{
+    static const reel_dtype dtypes[] = { REEL_U8, REEL_I32, REEL_F32, REEL_F64 };
+    static const char *const names[] = { "x.idx", "x.idx.gz" };
+    unsigned char bytes[8 * 700];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * 7 + i / 256);
+    for (int k = 0; k < 8; k++) {
+        reel_dtype dtype = dtypes[k / 2];
+        reel_tensor *x = reel_from(ctx, REEL_SHAPE(7, 20, 5), dtype, bytes);
+        cr_assert(reel_idx_write(ctx, in_folder(names[k % 2]), x), "%s", reel_ctx_error_message(ctx));
+        reel_tensor *y = reel_idx_read(ctx, in_folder(names[k % 2]));
+        cr_assert(y, "%s", reel_ctx_error_message(ctx));
+        cr_assert_eq(reel_dtype_of(y), dtype);
+        cr_assert(reel_shape_equal(reel_shape_of(y), REEL_SHAPE(7, 20, 5)));
+        cr_assert_eq(memcmp(reel_data(y), bytes, 700 * reel_dtype_size(dtype)), 0);
+    }
+    unsigned char start[2];
+    read_bytes(in_folder("x.idx.gz"), start, 2);
+    cr_assert(start[0] == 0x1f && start[1] == 0x8b);
+    cr_expect_not(reel_idx_write(ctx, in_folder("x"), reel_zeros(ctx, REEL_SHAPE(1), REEL_I64)));
+    expect_error(REEL_ERROR_DTYPE, "x", "cannot hold int64");
+}
+
+Test(idx, refuses_files_that_are_missing_cut_or_lie, .init = set_up, .fini = tear_down)
+{
+    unsigned char bytes[64];
+    memcpy(bytes, small_idx, sizeof small_idx);
+    cr_expect_null(reel_idx_read(ctx, in_folder("absent")));
+    expect_error(REEL_ERROR_IO, "absent", "No such file");
+    cr_expect_null(reel_idx_read(ctx, write_bytes("empty", "", 0)));
+    expect_error(REEL_ERROR_IO, "empty", "0 bytes are too few");
+    cr_expect_null(reel_idx_read(ctx, write_bytes("head", bytes, 7)));
+    expect_error(REEL_ERROR_IO, "head", "ends within its header");
+    cr_expect_null(reel_idx_read(ctx, write_bytes("cut", bytes, sizeof small_idx - 1)));
+    expect_error(REEL_ERROR_IO, "cut", "says [2, 3], 6 bytes, and 5 follow");
+    cr_expect_null(reel_idx_read(ctx, write_bytes("more", bytes, sizeof small_idx + 1)));
+    expect_error(REEL_ERROR_IO, "more", "says [2, 3], 6 bytes, and more follow");
+    bytes[7] = 200;
+    cr_expect_null(reel_idx_read(ctx, write_bytes("lie", bytes, sizeof small_idx)));
+    expect_error(REEL_ERROR_IO, "lie", "says [200, 3], 600 bytes, and 6 follow");
+    memset(bytes + 4, 0xff, 8);
+    cr_expect_null(reel_idx_read(ctx, write_bytes("vast", bytes, sizeof small_idx)));
+    expect_error(REEL_ERROR_IO, "vast", "[4294967295, 4294967295]");
+    memcpy(bytes, small_idx, sizeof small_idx);
+    bytes[0] = 1;
+    cr_expect_null(reel_idx_read(ctx, write_bytes("magic", bytes, sizeof small_idx)));
+    expect_error(REEL_ERROR_IO, "magic", "0x01000802");
+    bytes[0] = 0;
+    bytes[2] = 0x0A;
+    cr_expect_null(reel_idx_read(ctx, write_bytes("type", bytes, sizeof small_idx)));
+    expect_error(REEL_ERROR_IO, "type", "0x00000a02");
+    bytes[2] = 8;
+    bytes[3] = 9;
+    cr_expect_null(reel_idx_read(ctx, write_bytes("axes", bytes, sizeof small_idx)));
+    expect_error(REEL_ERROR_IO, "axes", "has 9 axes");
+}
+
+Test(idx, refuses_a_corrupt_gzip_stream_wherever_it_is_damaged, .init = set_up, .fini = tear_down)
+{
+    static unsigned char bytes[200000], raw[20000];
+    memcpy(raw, (unsigned char[]) { 0, 0, 8, 1, 0, 0, 0x40, 0 }, 8);
+    for (size_t i = 8; i < 8 + 0x4000; i++) raw[i] = (unsigned char)(i * i >> 5);
+    gzFile gzip = gzopen(in_folder("whole.gz"), "wb");
+    cr_assert(gzwrite(gzip, raw, 8 + 0x4000) == 8 + 0x4000 && gzclose(gzip) == Z_OK);
+    cr_assert_not_null(reel_idx_read(ctx, in_folder("whole.gz")));
+    size_t size = read_bytes(in_folder("whole.gz"), bytes, sizeof bytes);
+    for (size_t cut = 2; cut < size; cut += size / 40) {
+        cr_expect_null(reel_idx_read(ctx, write_bytes("cut.gz", bytes, cut)));
+        expect_error(REEL_ERROR_IO, "cut.gz", "truncated");
+    }
+    /* Damage to the stream itself or its checksum is found; name and time in its header carry no data. */
+    for (size_t at = 24; at < size; at += size / 60) {
+        bytes[at] ^= 0x10;
+        cr_expect_null(reel_idx_read(ctx, write_bytes("damaged.gz", bytes, size)), "byte %zu of %zu", at, size);
+        expect_error(REEL_ERROR_IO, "damaged.gz", "");
+        bytes[at] ^= 0x10;
+    }
+    bytes[size - 5] ^= 1; /* of the checksum */
+    cr_expect_null(reel_idx_read(ctx, write_bytes("sum.gz", bytes, size)));
+    expect_error(REEL_ERROR_IO, "sum.gz", "corrupt");
+}
+
+/* PNG */
+
+Test(png, gives_back_gray_and_colour_pictures, .init = set_up, .fini = tear_down)
+{
+    unsigned char bytes[3 * 5 * 7];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * 37);
+    for (int64_t channels = 1; channels <= 3; channels += 2) {
+        reel_tensor *x = reel_from(ctx, REEL_SHAPE(channels, 5, 7), REEL_U8, bytes);
+        cr_assert(reel_png_write(ctx, in_folder("x.png"), x), "%s", reel_ctx_error_message(ctx));
+        reel_tensor *y = reel_png_read(ctx, in_folder("x.png"), 0);
+        cr_assert(y, "%s", reel_ctx_error_message(ctx));
+        cr_assert(reel_shape_equal(reel_shape_of(y), REEL_SHAPE(channels, 5, 7)));
+        cr_assert_eq(memcmp(reel_data(y), bytes, (size_t)channels * 35), 0);
+    }
+    const unsigned char *rgb = reel_data(reel_png_read(ctx, in_folder("x.png"), 3));
+    const unsigned char *gray = reel_data(reel_png_read(ctx, in_folder("x.png"), 1));
+    cr_assert(rgb && gray);
+    for (int i = 0; i < 35; i++)
+        cr_expect_lt(fabs(0.299 * rgb[i] + 0.587 * rgb[35 + i] + 0.114 * rgb[70 + i] - gray[i]), 1.01);
+}
+
+Test(png, clamps_and_rounds_floats, .init = set_up, .fini = tear_down)
+{
+    const float f[6] = { 0, 1, -3, 7, NAN, 0.5f };
+    static const unsigned char expected[6] = { 0, 255, 0, 255, 0, 128 };
+    cr_assert(reel_png_write(ctx, in_folder("f.png"), reel_floats(ctx, REEL_SHAPE(2, 3), f)));
+    cr_assert_eq(memcmp(reel_data(reel_png_read(ctx, in_folder("f.png"), 0)), expected, 6), 0);
+}
+
+Test(png, lays_out_a_grid, .init = set_up, .fini = tear_down)
+{
+    unsigned char bytes[3 * 4];
+    for (int i = 0; i < 12; i++) bytes[i] = (unsigned char)(i + 1);
+    reel_tensor *x = reel_from(ctx, REEL_SHAPE(3, 1, 2, 2), REEL_U8, bytes);
+    cr_assert(reel_png_write_grid(ctx, in_folder("grid.png"), x, 0, 1), "%s", reel_ctx_error_message(ctx));
+    static const unsigned char expected[25] = { 1,   2,   128, 5,  6,   3,   4,   128, 7,  8,   128, 128, 128,
+                                                128, 128, 9,   10, 128, 128, 128, 11,  12, 128, 128, 128 };
+    reel_tensor *y = reel_png_read(ctx, in_folder("grid.png"), 0);
+    cr_assert(reel_shape_equal(reel_shape_of(y), REEL_SHAPE(1, 5, 5)));
+    cr_assert_eq(memcmp(reel_data(y), expected, 25), 0);
+}
+
+Test(png, refuses_what_is_no_picture, .init = set_up, .fini = tear_down)
+{
+    static unsigned char bytes[4096];
+    cr_expect_null(reel_png_read(ctx, in_folder("absent.png"), 0));
+    expect_error(REEL_ERROR_IO, "absent.png", "No such file");
+    cr_expect_null(reel_png_read(ctx, write_bytes("short.png", "\x89PNG", 4), 0));
+    expect_error(REEL_ERROR_IO, "short.png", "4 bytes are too few");
+    cr_expect_null(reel_png_read(ctx, write_bytes("text.png", "no picture at all", 17), 0));
+    expect_error(REEL_ERROR_IO, "text.png", "is no PNG file");
+    reel_tensor *x = reel_from(ctx, REEL_SHAPE(1, 20, 30), REEL_U8, bytes);
+    cr_assert(reel_png_write(ctx, in_folder("whole.png"), x));
+    size_t size = read_bytes(in_folder("whole.png"), bytes, sizeof bytes);
+    for (size_t cut = 8; cut < size; cut++) {
+        reel_tensor *y = reel_png_read(ctx, write_bytes("cut.png", bytes, cut), 0);
+        cr_expect_null(y);
+        expect_error(REEL_ERROR_IO, "cut.png", "");
+    }
+    for (size_t at = 8; at < size; at++) {
+        bytes[at] ^= 0x20;
+        cr_expect_null(reel_png_read(ctx, write_bytes("damaged.png", bytes, size), 0));
+        expect_error(REEL_ERROR_IO, "damaged.png", "");
+        bytes[at] ^= 0x20;
+    }
+    cr_expect_not(reel_png_write(ctx, in_folder("x.png"), reel_zeros(ctx, REEL_SHAPE(2, 3, 4), REEL_U8)));
+    expect_error(REEL_ERROR_SHAPE, "x.png", "[2, 3, 4] is no picture");
+    cr_expect_not(reel_png_write(ctx, in_folder("x.png"), reel_zeros(ctx, REEL_SHAPE(3, 4), REEL_I64)));
+    expect_error(REEL_ERROR_DTYPE, "x.png", "int64");
+    cr_expect_null(reel_png_read(ctx, in_folder("whole.png"), 2));
+    expect_error(REEL_ERROR_VALUE, "", "0, 1 or 3, not 2");
+}
