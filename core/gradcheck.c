@@ -75,7 +75,7 @@ static reel_tensor *tensor_of(const check *c, const double *x, reel_shape shape,
     if (!float32) return reel_from(c->ctx, shape, REEL_F64, x);
     float *narrow = malloc((size_t)numel * sizeof *narrow + 1);
     if (!narrow)
-        return reel_fail(c->ctx, REEL_ERROR_MEMORY, "reel_gradcheck: no memory for %lld elements", (long long)numel);
+        return reel_fail(c->ctx, REEL_ERROR_MEMORY, "gradcheck: no memory for %lld elements", (long long)numel);
     for (int64_t i = 0; i < numel; i++) narrow[i] = (float)x[i];
     reel_tensor *y = reel_from(c->ctx, shape, REEL_F32, narrow);
     free(narrow);
@@ -96,8 +96,7 @@ static double *read_elements(const check *c, reel_tensor *x)
 {
     int64_t numel = reel_numel(x);
     double *to = malloc((size_t)numel * sizeof *to + 1);
-    if (!to)
-        return reel_fail(c->ctx, REEL_ERROR_MEMORY, "reel_gradcheck: no memory for %lld elements", (long long)numel);
+    if (!to) return reel_fail(c->ctx, REEL_ERROR_MEMORY, "gradcheck: no memory for %lld elements", (long long)numel);
     const void *from = numel ? reel_data(x) : to;
     if (!from) {
         free(to);
@@ -215,7 +214,7 @@ static bool compare_forward(check *c, reel_tensor *const *grads, double *const *
     for (int i = 0; i < n_grads; i++) {
         int64_t numel = reel_numel(grads[i]);
         double *tangent = malloc((size_t)numel * sizeof *tangent + 1);
-        if (!tangent) return reel_fail(c->ctx, REEL_ERROR_MEMORY, "reel_gradcheck: no memory for a tangent");
+        if (!tangent) return reel_fail(c->ctx, REEL_ERROR_MEMORY, "gradcheck: no memory for a tangent");
         for (int64_t e = 0; e < numel; e++) {
             tangent[e] = (float)(2 * reel_generator_uniform(&c->draw) - 1);
             from_reverse += tangent[e] * reverse[i][e];
@@ -246,7 +245,7 @@ static bool draw_cotangents(check *c, reel_tensor *const *out, int n_out, reel_t
     for (int k = 0; k < n_out; k++) {
         int64_t numel = reel_numel(out[k]);
         c->cot[k] = malloc((size_t)numel * sizeof(double) + 1);
-        if (!c->cot[k]) return reel_fail(c->ctx, REEL_ERROR_MEMORY, "reel_gradcheck: no memory for a cotangent");
+        if (!c->cot[k]) return reel_fail(c->ctx, REEL_ERROR_MEMORY, "gradcheck: no memory for a cotangent");
         for (int64_t e = 0; e < numel; e++) c->cot[k][e] = (float)(2 * reel_generator_uniform(&c->draw) - 1);
         cots[k] = tensor_of(c, c->cot[k], reel_shape_of(out[k]), numel, c->opts.float32);
         reel_set_requires_grad(cots[k], true);
@@ -303,14 +302,13 @@ static bool check_order(check *c, int order)
     for (int i = 0; done && i < c->n_values; i++)
         if (c->values[i].wanted) done = compare_entries(c, order, i, gradients[slot++]);
     for (int i = 0; i < MAX_VALUES; i++) free(gradients[i]);
-    if (n_out == 0)
-        reel_fail(c->ctx, REEL_ERROR_VALUE, "reel_gradcheck: the function has no output of a floating dtype");
+    if (n_out == 0) reel_fail(c->ctx, REEL_ERROR_VALUE, "gradcheck: the function has no output of a floating dtype");
     if (!done) return false;
     int wanted = 0;
     for (int i = 0; i < c->n_values; i++) wanted += c->values[i].wanted;
     if (order < c->opts.order && (c->n_values + n_out > MAX_VALUES || wanted + n_out > MAX_VALUES))
-        return reel_fail(c->ctx, REEL_ERROR_UNSUPPORTED, "reel_gradcheck: order %d has more than %d operands",
-                         order + 1, MAX_VALUES);
+        return reel_fail(c->ctx, REEL_ERROR_UNSUPPORTED, "gradcheck: order %d has more than %d operands", order + 1,
+                         MAX_VALUES);
     return order == c->opts.order || add_cotangents(c, order, n_out);
 }
 
@@ -361,7 +359,7 @@ bool reel_gradcheck(reel_gradcheck_fn *fn, void *user, reel_tensor *const *input
     for (int i = 0; i < n_inputs && !ctx; i++) ctx = reel_ctx_of(inputs[i]);
     if (!ctx) return false;
     check *c = calloc(1, sizeof *c);
-    if (!c) return reel_fail(ctx, REEL_ERROR_MEMORY, "reel_gradcheck: no memory");
+    if (!c) return reel_fail(ctx, REEL_ERROR_MEMORY, "gradcheck: no memory");
     *c = (check) { .ctx = ctx, .fn = fn, .user = user, .n_in = n_inputs, .report = report };
     if (opts) c->opts = *opts;
     if (!c->opts.order) c->opts.order = 1;
@@ -370,9 +368,8 @@ bool reel_gradcheck(reel_gradcheck_fn *fn, void *user, reel_tensor *const *input
     if (c->opts.max_entries <= 0) c->opts.max_entries = 64;
     c->draw.seed = c->opts.seed;
     if (c->opts.order < 0 || c->opts.order > MAX_ORDER || n_inputs > MAX_VALUES)
-        reel_fail(ctx, REEL_ERROR_VALUE,
-                  "reel_gradcheck: order %d of %d inputs, but at most order %d of %d inputs can be", c->opts.order,
-                  n_inputs, MAX_ORDER, MAX_VALUES);
+        reel_fail(ctx, REEL_ERROR_VALUE, "gradcheck: order %d of %d inputs, but at most order %d of %d inputs can be",
+                  c->opts.order, n_inputs, MAX_ORDER, MAX_VALUES);
     bool done = !reel_ctx_error(ctx) && read_inputs(c, inputs);
     for (int order = 1; done && order <= c->opts.order; order++) done = check_order(c, order);
     report->passed =

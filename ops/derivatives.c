@@ -26,44 +26,72 @@ static reel_tensor *zeros_to_differentiate_by(reel_tensor *like)
     return reel_set_requires_grad(reel_zeros_like(like), true);
 }
 
+// Hands results to the scope around.
+static bool hand_out(reel_tensor **results, int n)
+{
+    bool all = true;
+    for (int i = 0; i < n; i++) {
+        results[i] = reel_scope_return(results[i]);
+        all = all && results[i];
+    }
+    return all;
+}
+
+// products[k] = sum over i of tangents[i]^T d grads[i] / d by[k], a NULL tangent being zero. `grads` has n more places.
+static bool grad_along(reel_tensor **grads, int n, reel_tensor *const *by, int n_by, reel_tensor *const *tangents,
+                       reel_tensor **products)
+{
+    reel_tensor **along = grads + n;
+    int kept = 0;
+    for (int i = 0; i < n; i++) {
+        if (!tangents[i]) continue;
+        grads[kept] = grads[i];
+        along[kept++] = tangents[i];
+    }
+    if (kept > 0) return reel_grad(grads, kept, by, n_by, along, products);
+    for (int k = 0; k < n_by; k++) products[k] = reel_zeros_like(by[k]);
+    return true;
+}
+
 bool reel_jvp(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *inputs, int n_inputs,
               reel_tensor *const *tangents, reel_tensor **products)
 {
     none(products, n_outputs);
     reel_ctx *ctx = ctx_of_any(outputs, n_outputs);
-    if (!ctx || n_outputs < 1 || n_inputs < 1) return false;
-    size_t slots = (size_t)n_outputs + 3 * (size_t)n_inputs;
+    if (!ctx || reel_ctx_error(ctx) || n_outputs < 1 || n_inputs < 1) return false;
+    size_t slots = (size_t)n_outputs + 2 * (size_t)n_inputs;
     reel_tensor **memory = calloc(slots, sizeof *memory);
-    if (!memory) return reel_fail(ctx, REEL_ERROR_MEMORY, "reel_jvp: no memory for %zu tensors", slots);
-    reel_tensor **cots = memory, **grads = cots + n_outputs, **moved = grads + n_inputs, **along = moved + n_inputs;
-    for (int k = 0; k < n_outputs; k++) cots[k] = zeros_to_differentiate_by(outputs[k]);
-    bool done = !reel_ctx_error(ctx) && reel_grad(outputs, n_outputs, inputs, n_inputs, cots, grads);
-    int n = 0;
-    for (int i = 0; done && i < n_inputs; i++) {
-        if (!tangents[i]) continue;
-        moved[n] = grads[i];
-        along[n++] = tangents[i];
+    if (!memory) return reel_fail(ctx, REEL_ERROR_MEMORY, "jvp: no memory for %zu tensors", slots);
+    bool done = false;
+    REEL_COMPOSITE(ctx)
+    {
+        reel_tensor **cots = memory, **grads = memory + n_outputs;
+        for (int k = 0; k < n_outputs; k++) cots[k] = zeros_to_differentiate_by(outputs[k]);
+        done = reel_grad(outputs, n_outputs, inputs, n_inputs, cots, grads) &&
+               grad_along(grads, n_inputs, cots, n_outputs, tangents, products) && hand_out(products, n_outputs);
     }
-    if (done && n == 0)
-        for (int k = 0; k < n_outputs; k++) products[k] = reel_zeros_like(outputs[k]);
-    else if (done)
-        done = reel_grad(moved, n, cots, n_outputs, along, products);
     free(memory);
-    return done && !reel_ctx_error(ctx) ? true : none(products, n_outputs);
+    return done || none(products, n_outputs);
 }
 
 bool reel_hvp(reel_tensor *y, reel_tensor *const *inputs, int n_inputs, reel_tensor *const *vectors,
               reel_tensor **products)
 {
     none(products, n_inputs);
-    if (!y || n_inputs < 1) return false;
     reel_ctx *ctx = reel_ctx_of(y);
-    reel_tensor **grads = calloc((size_t)n_inputs, sizeof *grads);
-    if (!grads) return reel_fail(ctx, REEL_ERROR_MEMORY, "reel_hvp: no memory for %d tensors", n_inputs);
-    bool done = reel_grad(&y, 1, inputs, n_inputs, NULL, grads) &&
-                reel_grad(grads, n_inputs, inputs, n_inputs, vectors, products);
+    if (!ctx || reel_ctx_error(ctx) || n_inputs < 1) return false;
+    if (reel_numel(y) != 1)
+        return reel_fail(ctx, REEL_ERROR_SHAPE, "hvp: y must have one element, but has %lld", (long long)reel_numel(y));
+    reel_tensor **grads = calloc(2 * (size_t)n_inputs, sizeof *grads);
+    if (!grads) return reel_fail(ctx, REEL_ERROR_MEMORY, "hvp: no memory for %d tensors", n_inputs);
+    bool done = false;
+    REEL_COMPOSITE(ctx)
+    {
+        done = reel_grad(&y, 1, inputs, n_inputs, NULL, grads) &&
+               grad_along(grads, n_inputs, inputs, n_inputs, vectors, products) && hand_out(products, n_inputs);
+    }
     free(grads);
-    return done;
+    return done || none(products, n_inputs);
 }
 
 // Row i of the identity of `like`'s elements, in its shape.
@@ -73,7 +101,7 @@ static reel_tensor *unit(reel_tensor *like, int64_t i)
     size_t size = reel_dtype_size(reel_dtype_of(like));
     unsigned char *data = calloc((size_t)numel, size);
     if (!data)
-        return reel_fail(reel_ctx_of(like), REEL_ERROR_MEMORY, "reel_jacobian: no memory for %lld elements",
+        return reel_fail(reel_ctx_of(like), REEL_ERROR_MEMORY, "jacobian: no memory for %lld elements",
                          (long long)numel);
     if (size == sizeof(float))
         ((float *)(void *)data)[i] = 1;
@@ -114,22 +142,20 @@ reel_tensor *reel_jacobian(reel_tensor *y, reel_tensor *x)
     reel_ctx *ctx = reel_ctx_of(y);
     reel_shape shape = reel_shape_of(y), tail = reel_shape_of(x);
     if (shape.ndim + tail.ndim > REEL_MAX_DIMS)
-        return reel_fail(ctx, REEL_ERROR_SHAPE, "reel_jacobian: %d axes of y and %d of x are more than %d together",
+        return reel_fail(ctx, REEL_ERROR_SHAPE, "jacobian: %d axes of y and %d of x are more than %d together",
                          shape.ndim, tail.ndim, REEL_MAX_DIMS);
     if (!reel_dtype_is_float(reel_dtype_of(y)) || !reel_dtype_is_float(reel_dtype_of(x)))
-        return reel_fail(ctx, REEL_ERROR_DTYPE,
-                         "reel_jacobian: y is %s and x is %s, but both must be of a floating dtype",
+        return reel_fail(ctx, REEL_ERROR_DTYPE, "jacobian: y is %s and x is %s, but both must be of a floating dtype",
                          reel_dtype_name(reel_dtype_of(y)), reel_dtype_name(reel_dtype_of(x)));
     memcpy(shape.dim + shape.ndim, tail.dim, (size_t)tail.ndim * sizeof tail.dim[0]);
     shape.ndim += tail.ndim;
     int64_t rows = reel_numel(y), columns = reel_numel(x), passes = rows < columns ? rows : columns;
     if (passes == 0) return reel_zeros(ctx, shape, reel_dtype_of(y));
     if (passes > INT32_MAX)
-        return reel_fail(ctx, REEL_ERROR_VALUE, "reel_jacobian: %lld passes are too many", (long long)passes);
+        return reel_fail(ctx, REEL_ERROR_VALUE, "jacobian: %lld passes are too many", (long long)passes);
     reel_tensor **slices = calloc((size_t)passes, sizeof *slices), *matrix = NULL;
-    if (!slices)
-        return reel_fail(ctx, REEL_ERROR_MEMORY, "reel_jacobian: no memory for %lld tensors", (long long)passes);
-    REEL_SCOPE(ctx)
+    if (!slices) return reel_fail(ctx, REEL_ERROR_MEMORY, "jacobian: no memory for %lld tensors", (long long)passes);
+    REEL_COMPOSITE(ctx)
     {
         matrix = rows <= columns ? by_rows(y, x, slices) : by_columns(y, x, slices);
         matrix = reel_scope_return(reel_reshape(matrix, shape));
@@ -141,8 +167,11 @@ reel_tensor *reel_jacobian(reel_tensor *y, reel_tensor *x)
 reel_tensor *reel_hessian(reel_tensor *y, reel_tensor *x)
 {
     if (!y || !x) return NULL;
+    if (reel_numel(y) != 1)
+        return reel_fail(reel_ctx_of(y), REEL_ERROR_SHAPE, "hessian: y must have one element, but has %lld",
+                         (long long)reel_numel(y));
     reel_tensor *grad, *matrix = NULL;
-    REEL_SCOPE(reel_ctx_of(y))
+    REEL_COMPOSITE(reel_ctx_of(y))
     {
         if (reel_grad(&y, 1, &x, 1, NULL, &grad)) matrix = reel_scope_return(reel_jacobian(grad, x));
     }

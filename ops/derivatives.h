@@ -8,8 +8,8 @@
 REEL_BEGIN
 
 /* All results are recorded like any op's, so that they can be differentiated again. Inputs are tensors the outputs were
- * made from, leaves or not; an input that an output does not depend on counts as derivative zero. On error every result
- * is NULL and the context says why. */
+ * made from, leaves or not, and require a gradient; an input that an output does not depend on counts as derivative
+ * zero. On error every result is NULL and the context says why. */
 
 /* Forward mode. products[k] = sum over i of (d outputs[k] / d inputs[i]) tangents[i], of the shape of outputs[k].
  * `tangents` has the shapes of the inputs; a NULL entry is zero. By differentiating the reverse pass, which is linear
@@ -17,7 +17,8 @@ REEL_BEGIN
 REEL_API bool reel_jvp(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *inputs, int n_inputs,
                        reel_tensor *const *tangents, reel_tensor **products);
 
-/* products[i] = sum over j of (d^2 y / d inputs[i] d inputs[j]) vectors[j] for a `y` of one element. */
+/* products[i] = sum over j of (d^2 y / d inputs[i] d inputs[j]) vectors[j] for a `y` of one element; a
+ * NULL vector is zero. */
 REEL_API bool reel_hvp(reel_tensor *y, reel_tensor *const *inputs, int n_inputs, reel_tensor *const *vectors,
                        reel_tensor **products);
 
