@@ -1,4 +1,5 @@
-# reel_add_kernels(target files...): compiles each kernel file once per instruction set into `target`.
+# reel_add_kernels(target files...): compiles each kernel file once per instruction set, and sets ${target}_KERNELS to the
+# objects (an object library hands on only objects of its own sources).
 function(reel_add_kernels target)
   if(NOT ARGN)
     return()
@@ -18,6 +19,7 @@ function(reel_add_kernels target)
     target_compile_options(${target}_kernels_${isa} PRIVATE ${flags_${isa}} -O3 -ffp-contract=fast -fno-math-errno
       -fno-trapping-math -Wno-psabi)
     target_link_libraries(${target}_kernels_${isa} PRIVATE reel_build)
-    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_kernels_${isa}>)
+    list(APPEND objects $<TARGET_OBJECTS:${target}_kernels_${isa}>)
   endforeach()
+  set(${target}_KERNELS ${objects} PARENT_SCOPE)
 endfunction()
