@@ -34,7 +34,8 @@ REEL_API reel_tensor *reel_max_pool2d_with_indices(reel_tensor *x, const reel_po
 REEL_API reel_tensor *reel_max_pool3d_with_indices(reel_tensor *x, const reel_pool_opts *opts, reel_tensor **indices);
 
 /* y[n, c, o] = sum over k of x[n, c, o * stride - padding + k] / divisor, cells outside of x being zero. The divisor is
- * the number of the window's cells inside the padded input; see exclude_pad and divisor. Shapes and errors as max_pool. */
+ * the number of the window's cells inside the padded input; see exclude_pad and divisor. Shapes and errors as max_pool.
+ */
 REEL_API reel_tensor *reel_avg_pool1d(reel_tensor *x, const reel_pool_opts *opts);
 REEL_API reel_tensor *reel_avg_pool2d(reel_tensor *x, const reel_pool_opts *opts);
 REEL_API reel_tensor *reel_avg_pool3d(reel_tensor *x, const reel_pool_opts *opts);
@@ -43,8 +44,9 @@ REEL_API reel_tensor *reel_avg_pool3d(reel_tensor *x, const reel_pool_opts *opts
 REEL_API reel_tensor *reel_lp_pool1d(reel_tensor *x, double norm_type, const reel_pool_opts *opts);
 REEL_API reel_tensor *reel_lp_pool2d(reel_tensor *x, double norm_type, const reel_pool_opts *opts);
 
-/* Pools to a given size: window o of an axis covers floor(o * H / oH) up to ceil((o + 1) * H / oH). `size` has one entry an
- * axis, or one for all: reel_adaptive_avg_pool2d(x, REEL_SHAPE(1, 1)) is the global average. Errors: a negative size. */
+/* Pools to a given size: window o of an axis covers floor(o * H / oH) up to ceil((o + 1) * H / oH). `size` has one
+ * entry an axis, or one for all: reel_adaptive_avg_pool2d(x, REEL_SHAPE(1, 1)) is the global average. Errors: a
+ * negative size. */
 REEL_API reel_tensor *reel_adaptive_avg_pool1d(reel_tensor *x, reel_shape size);
 REEL_API reel_tensor *reel_adaptive_avg_pool2d(reel_tensor *x, reel_shape size);
 REEL_API reel_tensor *reel_adaptive_avg_pool3d(reel_tensor *x, reel_shape size);
