@@ -38,19 +38,21 @@ static void tap_indices(const reel_pool_plane *g, int64_t planes, const void *ta
             }
 }
 
+// clang-format off
 #define REEL_F32
-#include <reel/ops/kernels/pool.inc>
-#include <reel/ops/kernels/shuffle_begin.h>
-#include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/shuffle_begin.h>
+#include <reel/ops/kernels/pool.inc>
+#include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 
 #define REEL_F64
-#include <reel/ops/kernels/pool.inc>
-#include <reel/ops/kernels/shuffle_begin.h>
-#include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/shuffle_begin.h>
+#include <reel/ops/kernels/pool.inc>
+#include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
+// clang-format on
 
 const reel_pool_kernels REEL_KERNEL_TABLE(pool) = {
     .max_f32 = max_f32,
