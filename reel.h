@@ -38,6 +38,11 @@
 #include <reel/ops/pool.h>
 #include <reel/ops/sample.h>
 #include <reel/ops/derivatives.h>
+#include <reel/ops/fft.h>
+#include <reel/ops/reduce.h>
+#include <reel/ops/scan.h>
+#include <reel/ops/softmax.h>
+#include <reel/ops/sort.h>
 #include <reel/ops/table.h>
 #include <reel/optim/clip.h>
 #include <reel/optim/ema.h>

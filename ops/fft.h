@@ -16,7 +16,8 @@ typedef enum reel_fft_norm { REEL_FFT_BACKWARD, REEL_FFT_ORTHO, REEL_FFT_FORWARD
 typedef struct reel_fft_opts {
     reel_dims dims; /* axes; default every axis, or as many last ones as sizes are given */
     int n_sizes;    /* sizes given: 0 (take the tensor's) or one for every axis of the transform */
-    int64_t sizes[REEL_MAX_DIMS]; /* length along each axis: the input is cut or padded with zeros at its end; 0 keeps */
+    int64_t
+        sizes[REEL_MAX_DIMS]; /* length along each axis: the input is cut or padded with zeros at its end; 0 keeps */
     reel_fft_norm norm;
 } reel_fft_opts;
 
@@ -26,7 +27,8 @@ REEL_API bool reel_fft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *op
 REEL_API bool reel_ifft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *opts, reel_tensor **out_re,
                         reel_tensor **out_im);
 
-/* Transform of a real tensor: the last axis of the transform keeps n / 2 + 1 values, the rest being their conjugates. */
+/* Transform of a real tensor: the last axis of the transform keeps n / 2 + 1 values, the rest being their conjugates.
+ */
 REEL_API bool reel_rfft(reel_tensor *x, const reel_fft_opts *opts, reel_tensor **out_re, reel_tensor **out_im);
 
 /* Inverse of rfft: real, with opts->sizes' last length along the last axis (default 2 (m - 1) for m values). */

@@ -2,9 +2,9 @@
 // Reductions: sums, products, extremes, moments and norms over any axes.
 //
 // `dims` lists the axes to reduce: any number of them, negative ones count from the end, none at all (REEL_ALL_DIMS)
-// means every axis. With `keepdim` they stay as axes of size 1. An axis that is out of range or named twice is an error.
-// Every sum has a fixed shape (blocks cut by the tensor's sizes, added in one order; float32 is gathered in float64), so
-// results have the same bits at any number of threads.
+// means every axis. With `keepdim` they stay as axes of size 1. An axis that is out of range or named twice is an
+// error. Every sum has a fixed shape (blocks cut by the tensor's sizes, added in one order; float32 is gathered in
+// float64), so results have the same bits at any number of threads.
 #ifndef REEL_OPS_REDUCE_H
 #define REEL_OPS_REDUCE_H
 
@@ -18,7 +18,8 @@ REEL_API reel_tensor *reel_sum(reel_tensor *x, reel_dims dims, bool keepdim);
 /* Sum / count; of no elements NaN. Floating point only. */
 REEL_API reel_tensor *reel_mean(reel_tensor *x, reel_dims dims, bool keepdim);
 
-/* Product; of no elements 1. Integers and bool give int64. d x_i = cotangent * product of the others, zeros included. */
+/* Product; of no elements 1. Integers and bool give int64. d x_i = cotangent * product of the others, zeros included.
+ */
 REEL_API reel_tensor *reel_prod(reel_tensor *x, reel_dims dims, bool keepdim);
 
 /* Largest and smallest element; NaN if there is one. No elements are an error. Elements that tie share the cotangent
@@ -30,7 +31,7 @@ REEL_API reel_tensor *reel_amin(reel_tensor *x, reel_dims dims, bool keepdim);
  * d x = cotangent * exp(x - result), and 0 where the result is -inf. Integers are taken as float32. */
 REEL_API reel_tensor *reel_logsumexp(reel_tensor *x, reel_dims dims, bool keepdim);
 
-/* Whether any, or every, element is not zero (NaN is not); bool. Of no elements: false, true. */
+/* Whether any, or every, element is other than zero (NaN is other); bool. Of no elements: false, true. */
 REEL_API reel_tensor *reel_any(reel_tensor *x, reel_dims dims, bool keepdim);
 REEL_API reel_tensor *reel_all(reel_tensor *x, reel_dims dims, bool keepdim);
 
@@ -42,8 +43,8 @@ typedef struct reel_arg_opts {
     bool keepdim;
 } reel_arg_opts;
 
-/* Index (int64) of the first largest, or smallest, element along an axis; the first NaN if there is one. No elements are
- * an error. Not differentiable. */
+/* Index (int64) of the first largest, or smallest, element along an axis; the first NaN if there is one. No elements
+ * are an error. Not differentiable. */
 REEL_API reel_tensor *reel_argmax(reel_tensor *x, const reel_arg_opts *opts);
 REEL_API reel_tensor *reel_argmin(reel_tensor *x, const reel_arg_opts *opts);
 
@@ -53,9 +54,9 @@ typedef struct reel_var_opts {
     double correction; /* divide by max(0, count - correction); 0 means 1, or 0 when `biased` is set */
 } reel_var_opts;
 
-/* Variance sum((x - mean)^2) / (count - correction), from the mean by a second pass, and its square root. The default is
- * unbiased (correction 1, Bessel's). Where count <= correction: NaN or infinity, as the division says. Floating point
- * only. */
+/* Variance sum((x - mean)^2) / (count - correction), from the mean by a second pass, and its square root. The default
+ * is unbiased (correction 1, Bessel's). Where count <= correction: NaN or infinity, as the division says. Floating
+ * point only. */
 REEL_API reel_tensor *reel_var(reel_tensor *x, reel_dims dims, const reel_var_opts *opts);
 REEL_API reel_tensor *reel_std(reel_tensor *x, reel_dims dims, const reel_var_opts *opts);
 

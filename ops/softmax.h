@@ -7,8 +7,8 @@
 
 REEL_BEGIN
 
-/* y = exp(x - max) / sum(exp(x - max)) along axis `dim` (negative: from the end). Floating point only. A line that holds
- * NaN or +inf, or -inf alone, gives NaN (beside +inf, 0 for the finite ones). */
+/* y = exp(x - max) / sum(exp(x - max)) along axis `dim` (negative: from the end). Floating point only. A line that
+ * holds NaN or +inf, or -inf alone, is all NaN. */
 REEL_API reel_tensor *reel_softmax(reel_tensor *x, int dim);
 
 /* x - max - log(sum(exp(x - max))) along axis `dim`. */

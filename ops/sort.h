@@ -7,8 +7,8 @@
 
 REEL_BEGIN
 
-/* x sorted along axis `dim` (negative: from the end), stable, NaN as the largest of all; *indices (which may be NULL) gets
- * where each element came from, int64. The cotangent of a value goes back to the element it was. */
+/* x sorted along axis `dim` (negative: from the end), stable, NaN as the largest of all; *indices (which may be NULL)
+ * gets where each element came from, int64. The cotangent of a value goes back to the element it was. */
 REEL_API reel_tensor *reel_sort(reel_tensor *x, int dim, bool descending, reel_tensor **indices);
 
 /* The indices alone. */

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Softmax kernels of one instruction set.
+#include <math.h>
+#include <reel/ops/kernels/softmax.h>
+
+#define REEL_F32
+#include "simd_begin.h"
+
+#include "simd_math.inc"
+
+#include "simd_end.h"
+#include "softmax.inc"
+
+#define REEL_F64
+#include "simd_begin.h"
+
+#include "simd_math.inc"
+
+#include "simd_end.h"
+#include "softmax.inc"
+
+#define BOTH(name)                                                                                                     \
+    {                                                                                                                  \
+        name##_f32, name##_f64                                                                                         \
+    }
+
+const reel_softmax_kernels REEL_KERNEL_TABLE(softmax) = {
+    .lines = {
+        [REEL_SOFTMAX] = BOTH(softmax_lines),
+        [REEL_LOG_SOFTMAX] = BOTH(log_softmax_lines),
+        [REEL_SOFTMAX_BACKWARD] = BOTH(softmax_backward_lines),
+        [REEL_LOG_SOFTMAX_BACKWARD] = BOTH(log_softmax_backward_lines),
+    },
+    .columns = {
+        [REEL_SOFTMAX] = BOTH(softmax_columns),
+        [REEL_LOG_SOFTMAX] = BOTH(log_softmax_columns),
+        [REEL_SOFTMAX_BACKWARD] = BOTH(softmax_backward_columns),
+        [REEL_LOG_SOFTMAX_BACKWARD] = BOTH(log_softmax_backward_columns),
+    },
+};
