@@ -43,8 +43,8 @@ typedef struct reel_conv_opts {
  *     y[n, k, o] = bias[k] + sum over c, t of x[n, c, o * stride - padding + t * dilation] * weight[k, c, t]
  * x: [N, C, spatial...] or [C, spatial...]; weight: [K, C / groups, kernel...]; bias: [K] or NULL
  * y: [N, K, out...] or [K, out...] with out = floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
- * One float dtype throughout. Errors: ranks, channels, groups or dtypes that do not fit, an empty kernel, a kernel larger
- * than the padded input, a negative stride, padding or dilation, 'same' with a stride, sizes past memory. */
+ * One float dtype throughout. Errors: ranks, channels, groups or dtypes that do not fit, an empty kernel, a kernel
+ * larger than the padded input, a negative stride, padding or dilation, 'same' with a stride, sizes past memory. */
 REEL_API reel_tensor *reel_conv1d(reel_tensor *x, reel_tensor *weight, reel_tensor *bias, const reel_conv_opts *opts);
 REEL_API reel_tensor *reel_conv2d(reel_tensor *x, reel_tensor *weight, reel_tensor *bias, const reel_conv_opts *opts);
 REEL_API reel_tensor *reel_conv3d(reel_tensor *x, reel_tensor *weight, reel_tensor *bias, const reel_conv_opts *opts);

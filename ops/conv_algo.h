@@ -11,7 +11,9 @@
  *     y[n, k, o] = sum over c, t of x[n, c, o * stride - pad + t * dilation] * w[k, c, t]
  * where x is zero outside [0, in) and c runs over the c / groups channels of k's group. The zeros behind the image are
  * given by `out`. `pad` is never negative; taps may lie wholly in the padding. All memory is row-major:
- * x: [n, c, in], w: [k, c / groups, kernel], y: [n, k, out]. Any size may be 0 but kernel, out, stride and groups. */
+ * x: [n, c, in], w: [k, c / groups, kernel], y: [n, k, out]. No size is 0. An axis with kernel 1, stride 1 and no
+ * padding has been merged with the one before it where that has stride 1: a 1x1 convolution comes as one axis of H * W.
+ */
 typedef struct reel_conv_geom {
     reel_dtype dtype; /* REEL_F32 or REEL_F64 */
     int64_t n, groups, c, k;
@@ -21,20 +23,21 @@ typedef struct reel_conv_geom {
 
 typedef enum reel_conv_pass { REEL_CONV_FORWARD, REEL_CONV_INPUT_GRAD, REEL_CONV_WEIGHT_GRAD } reel_conv_pass;
 
-/* What is done to every element of a result of forward or input_grad before it is stored: plus its channel's bias (NULL:
- * none), then max(0, .) if relu. */
+/* What is done to every element of a result of forward or input_grad before it is stored: plus its channel's bias
+ * (NULL: none), then max(0, .) if relu. */
 typedef struct reel_conv_epilogue {
     const void *bias;
     bool relu;
 } reel_conv_epilogue;
 
-/* One algorithm. The passes return false when scratch memory is short; each overwrites all of its result, whose bits may
- * depend on the geometry and on exec->isa but not on exec->threads. */
+/* One algorithm. The passes return false when scratch memory is short; each overwrites all of its result, whose bits
+ * may depend on the geometry and on exec->isa but not on exec->threads. */
 typedef struct reel_conv_impl {
     const char *name;
     /* Whether the pass can be done: all of the geometry, and sizes of scratch within reason. */
     bool (*supports)(const reel_conv_geom *g, reel_conv_pass pass);
-    /* Estimated nanoseconds on one core with AVX-512; only the order among algorithms matters. INFINITY: only on demand. */
+    /* Estimated nanoseconds on one core with AVX-512; only the order among algorithms matters. INFINITY: only on
+     * demand. */
     double (*cost)(const reel_conv_geom *g, reel_conv_pass pass);
     bool (*forward)(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
                     const reel_conv_epilogue *epilogue, void *y);
@@ -54,7 +57,36 @@ extern const reel_conv_impl reel_conv_fft;
 /* The algorithm a pass is played with: `wanted` when it supports the pass, else the one of least cost. */
 const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted);
 
+/* The passes by the algorithm chosen, for any geometry: sizes may be 0. `epilogue` may be NULL. */
+bool reel_conv_forward(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,
+                       const void *w, const reel_conv_epilogue *epilogue, void *y);
+bool reel_conv_input_grad(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *gy,
+                          const void *w, const reel_conv_epilogue *epilogue, void *gx);
+bool reel_conv_weight_grad(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,
+                           const void *gy, void *gw);
+
 /* 2 n k out (c / groups) kernel: the arithmetic of the plain loops. */
 double reel_conv_flops(const reel_conv_geom *g);
+
+static inline int64_t reel_conv_volume(const int64_t size[3]) { return size[0] * size[1] * size[2]; }
+
+/* result[n, k, p] = act(0 + bias[k]) throughout: what is left of a sum over nothing. */
+void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volume, const reel_conv_epilogue *epilogue,
+                    void *result);
+
+/* A pass as a gather: result points m of a grid take source points m * step + off[tap], and go to m * place_step +
+ * first. Forward is one of these. An input gradient is one for each residue of the stride, with the taps that meet it.
+ */
+typedef struct reel_conv_gather {
+    int64_t grid[3], step[3], place_step[3], first[3];
+    int64_t taps[3];
+    int64_t *off[3]; /* by axis, `taps` long            */
+    int64_t *tap[3]; /* the kernel's index of each tap  */
+} reel_conv_gather;
+
+/* Calls `each` for the gather of a forward pass, or for all of an input gradient's; stops and returns false when it
+ * does. Scratch for the lists comes from exec. A gather without taps has some taps[i] == 0. */
+bool reel_conv_gathers(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass pass,
+                       bool (*each)(void *arg, const reel_conv_gather *gather), void *arg);
 
 #endif

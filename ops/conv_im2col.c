@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+// Convolution as a matrix product over image columns (im2col), which are packed panel by panel as they are used.
+//
+// Forward and input gradient: result[o, q] = sum over r of weight[o, r] * column[r, q], a panel of q at a time. Weight
+// gradient: gw[k, r] = sum over q of column[r, q] * gy[k, q], a block of r at a time. Works for every geometry.
+#include <reel/ops/conv_algo.h>
+#include <reel/ops/kernels/conv.h>
+#include <reel/ops/kernels/gemm.h>
+
+enum {
+    DEPTH = 512,
+    OUTPUTS = 192,
+    ROWS = 96
+}; /* blocks of the reduction, of output channels, of weight gradient rows */
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
+static const void *at(const void *base, int64_t index, reel_dtype dtype)
+{
+    return (const char *)base + index * (int64_t)reel_dtype_size(dtype);
+}
+
+/* Tables 0, 1, 2 … and 0, s, 2s … for operands that are packed. */
+static int64_t *steps(const reel_exec *exec, int64_t count, int64_t step)
+{
+    int64_t *table = reel_scratch(exec, (size_t)count * sizeof *table);
+    for (int64_t i = 0; table && i < count; i++) table[i] = i * step;
+    return table;
+}
+
+/* C[rows][width] (+)= A[rows][count] * panel. Row j of A is a + j * lda, of C c + j * ldc. */
+static void multiply(const reel_gemm_kernels_of *gemm, reel_dtype dtype, int64_t rows, int64_t count, const void *a,
+                     int64_t lda, const int64_t *unit, const void *panel, const int64_t *panel_rows, int width, void *c,
+                     int64_t ldc, bool add)
+{
+    int vectors = (width + gemm->lanes - 1) / gemm->lanes;
+    for (int64_t j = 0; j < rows; j += REEL_GEMM_ROWS) {
+        const void *pointers[REEL_GEMM_ROWS];
+        int height = (int)smaller(rows - j, REEL_GEMM_ROWS);
+        for (int i = 0; i < height; i++) pointers[i] = at(a, (j + i) * lda, dtype);
+        gemm->tile[height - 1][vectors - 1](&(reel_gemm_tile) { .count = count,
+                                                                .a = pointers,
+                                                                .a_off = unit,
+                                                                .b = panel,
+                                                                .b_off = panel_rows,
+                                                                .c = (void *)at(c, j * ldc, dtype),
+                                                                .ldc = ldc,
+                                                                .cols = width,
+                                                                .flags = add ? REEL_GEMM_ADD : 0 });
+    }
+}
+
+/* One gather: result[g, o, q] = act(weight[g][o, r] * column[g][r, q] + bias[g, o]). */
+typedef struct product {
+    const reel_gemm_kernels_of *gemm;
+    const reel_conv_kernels_of *conv;
+    reel_dtype dtype;
+    reel_conv_columns columns;
+    reel_conv_places places;
+    const void *weight; /* [groups][outputs][depth] */
+    int64_t groups, outputs, depth, cols;
+    int64_t src_group, dst_group; /* elements from one group to the next */
+    const reel_conv_epilogue *epilogue;
+    int64_t panels, output_blocks, units, units_per_chunk;
+    int panel;
+    const int64_t *unit, *panel_rows;
+    char *scratch; /* of each worker: a packed panel, then sums */
+    size_t scratch_size;
+} product;
+
+static void product_panel(const product *p, int64_t unit, char *scratch)
+{
+    int64_t block = unit % p->output_blocks, panel = unit / p->output_blocks % p->panels,
+            group = unit / p->output_blocks / p->panels;
+    int64_t q0 = panel * p->panel, o0 = block * OUTPUTS, outputs = smaller(p->outputs - o0, OUTPUTS);
+    int width = (int)smaller(p->cols - q0, p->panel);
+    int whole = (int)blocks(width, p->gemm->lanes) * p->gemm->lanes; /* what lies behind `width` is never read */
+    void *sums = scratch + (size_t)(DEPTH * p->panel) * reel_dtype_size(p->dtype);
+    reel_conv_columns columns = p->columns;
+    columns.src = at(columns.src, group * p->src_group, p->dtype);
+    for (int64_t r = 0; r < p->depth; r += DEPTH) {
+        int64_t depth = smaller(p->depth - r, DEPTH);
+        p->conv->pack(&columns, q0, width, r, r + depth, scratch, p->panel);
+        multiply(p->gemm, p->dtype, outputs, depth, at(p->weight, (group * p->outputs + o0) * p->depth + r, p->dtype),
+                 p->depth, p->unit, scratch, p->panel_rows, whole, sums, p->panel, r > 0);
+    }
+    reel_conv_places places = p->places;
+    places.dst = (void *)at(places.dst, group * p->dst_group + o0 * places.dst_c, p->dtype);
+    const void *bias = p->epilogue->bias ? at(p->epilogue->bias, group * p->outputs + o0, p->dtype) : NULL;
+    p->conv->unpack(&places, q0, width, outputs, sums, p->panel, bias, p->epilogue->relu);
+}
+
+static void product_chunk(void *arg, int64_t chunk, int worker)
+{
+    const product *p = arg;
+    int64_t end = smaller(p->units, (chunk + 1) * p->units_per_chunk);
+    for (int64_t unit = chunk * p->units_per_chunk; unit < end; unit++)
+        product_panel(p, unit, p->scratch + (size_t)worker * p->scratch_size);
+}
+
+/* What all gathers of one pass have in common. */
+typedef struct gather_pass {
+    const reel_exec *exec;
+    const reel_conv_geom *g;
+    reel_conv_pass kind;
+    const void *weight;
+    void *packed; /* input gradient: the weights of one gather as [groups][c][k, taps] */
+    product p;
+} gather_pass;
+
+/* packed[group][c][(k, t)] = w[k, c, tap[t]] */
+static void pack_flipped(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const gather_pass *s = ((void **)arg)[0];
+    const reel_conv_gather *gather = ((void **)arg)[1];
+    const reel_conv_geom *g = s->g;
+    int64_t c_per = g->c / g->groups, k_per = g->k / g->groups, group = chunk / c_per, c = chunk % c_per;
+    int64_t at_packed = chunk * s->p.depth;
+    for (int64_t k = 0; k < k_per; k++) {
+        int64_t from = ((group * k_per + k) * c_per + c) * reel_conv_volume(g->kernel);
+        for (int64_t a = 0; a < gather->taps[0]; a++)
+            for (int64_t b = 0; b < gather->taps[1]; b++)
+                for (int64_t t = 0; t < gather->taps[2]; t++, at_packed++) {
+                    int64_t i = from + (gather->tap[0][a] * g->kernel[1] + gather->tap[1][b]) * g->kernel[2] +
+                                gather->tap[2][t];
+                    if (g->dtype == REEL_F32)
+                        ((float *)s->packed)[at_packed] = ((const float *)s->weight)[i];
+                    else
+                        ((double *)s->packed)[at_packed] = ((const double *)s->weight)[i];
+                }
+    }
+}
+
+static bool run_gather(void *arg, const reel_conv_gather *gather)
+{
+    gather_pass *s = arg;
+    product *p = &s->p;
+    const reel_conv_geom *g = s->g;
+    int64_t taps = reel_conv_volume(gather->taps);
+    if (taps == 0) return true;
+    for (int i = 0; i < 3; i++) {
+        p->columns.grid[i] = p->places.grid[i] = gather->grid[i];
+        p->columns.step[i] = gather->step[i];
+        p->columns.taps[i] = gather->taps[i];
+        p->columns.off[i] = gather->off[i];
+        p->places.step[i] = gather->place_step[i];
+        p->places.first[i] = gather->first[i];
+    }
+    p->cols = g->n * reel_conv_volume(gather->grid);
+    p->depth = (s->kind == REEL_CONV_FORWARD ? g->c : g->k) / g->groups * taps;
+    if (s->kind == REEL_CONV_INPUT_GRAD) reel_parallel(s->exec, g->c, pack_flipped, (void *[]) { s, (void *)gather });
+    p->panels = blocks(p->cols, p->panel);
+    p->output_blocks = blocks(p->outputs, OUTPUTS);
+    p->units = p->groups * p->panels * p->output_blocks;
+    double unit_work = (double)p->panel * (double)smaller(p->outputs, OUTPUTS) * (double)p->depth;
+    p->units_per_chunk = unit_work > 1e6 ? 1 : (int64_t)(1e6 / unit_work) + 1;
+    reel_parallel(s->exec, blocks(p->units, p->units_per_chunk), product_chunk, p);
+    return true;
+}
+
+static bool run_pass(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, const void *src,
+                     const void *weight, const reel_conv_epilogue *epilogue, void *dst)
+{
+    bool fwd = kind == REEL_CONV_FORWARD;
+    gather_pass s = { .exec = exec, .g = g, .kind = kind, .weight = weight };
+    product *p = &s.p;
+    p->dtype = g->dtype;
+    p->gemm = reel_gemm_of(exec->isa, g->dtype);
+    p->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
+    p->groups = g->groups;
+    p->epilogue = epilogue;
+    p->panel = p->gemm->lanes * p->gemm->max_vectors;
+    p->unit = steps(exec, DEPTH, 1);
+    p->panel_rows = steps(exec, DEPTH, p->panel);
+    p->scratch_size = (size_t)((DEPTH + OUTPUTS) * p->panel) * reel_dtype_size(g->dtype);
+    p->scratch = reel_scratch(exec, reel_bytes(p->scratch_size, (size_t)exec->threads));
+    int64_t c_per = g->c / g->groups, k_per = g->k / g->groups;
+    p->outputs = fwd ? k_per : c_per;
+    p->weight = weight;
+    if (!fwd) {
+        size_t weights = (size_t)(g->k * c_per * reel_conv_volume(g->kernel));
+        p->weight = s.packed = reel_scratch(exec, reel_bytes(weights, reel_dtype_size(g->dtype)));
+    }
+    if (!p->unit || !p->panel_rows || !p->scratch || !p->weight) return false;
+    p->columns.src = src;
+    p->columns.src_c = reel_conv_volume(fwd ? g->in : g->out);
+    p->columns.src_n = (fwd ? g->c : g->k) * p->columns.src_c;
+    p->places.dst = dst;
+    p->places.dst_c = reel_conv_volume(fwd ? g->out : g->in);
+    p->places.dst_n = (fwd ? g->k : g->c) * p->places.dst_c;
+    for (int i = 0; i < 3; i++) {
+        p->columns.size[i] = (fwd ? g->in : g->out)[i];
+        p->places.size[i] = (fwd ? g->out : g->in)[i];
+    }
+    p->src_group = p->columns.src_c * (fwd ? c_per : k_per);
+    p->dst_group = p->places.dst_c * p->outputs;
+    if (!fwd && (g->stride[0] > 1 || g->stride[1] > 1 || g->stride[2] > 1)) /* for points that no tap reaches */
+        reel_conv_fill(g->dtype, g->n, g->c, p->places.dst_c, epilogue, dst);
+    return reel_conv_gathers(exec, g, kind, run_gather, &s);
+}
+
+static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
+                    const reel_conv_epilogue *epilogue, void *y)
+{
+    return run_pass(exec, g, REEL_CONV_FORWARD, x, w, epilogue, y);
+}
+
+static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
+                       const reel_conv_epilogue *epilogue, void *gx)
+{
+    return run_pass(exec, g, REEL_CONV_INPUT_GRAD, gy, w, epilogue, gx);
+}
+
+/* Weight gradient: sums[share][group][r][k], for shares of the columns that are added up at the end in their order. */
+typedef struct weights {
+    const reel_gemm_kernels_of *gemm;
+    const reel_conv_kernels_of *conv;
+    const reel_conv_geom *g;
+    reel_conv_columns columns;
+    const void *gy;
+    void *gw, *sums;
+    int64_t depth, cols, k_per, k_padded; /* rows r, columns q, k of a group, and rounded up to whole vectors */
+    int64_t row_blocks, shares, share;    /* share: columns of one */
+    int panel;
+    const int64_t *unit, *panel_rows;
+    char *scratch; /* of each worker: packed columns, then transposed gy */
+    size_t scratch_size;
+} weights;
+
+/* to[q - q0][k - k0] = gy[n, k, p] for q = (n, p), in rows of `panel`; lanes past the last channel are zero. */
+static void transpose_gy(const weights *s, int64_t group, int64_t q0, int64_t q1, int64_t k0, int64_t width, void *to)
+{
+    const reel_conv_geom *g = s->g;
+    int64_t volume = reel_conv_volume(g->out), vectors = blocks(width, s->gemm->lanes);
+    size_t size = reel_dtype_size(g->dtype);
+    for (int64_t q = q0; q < q1 && width < vectors * s->gemm->lanes; q++)
+        for (int64_t k = width; k < vectors * s->gemm->lanes; k++)
+            for (size_t b = 0; b < size; b++) ((char *)to)[((size_t)((q - q0) * s->panel + k)) * size + b] = 0;
+    while (q0 < q1) {
+        int64_t n = q0 / volume, p = q0 % volume, length = smaller(volume - p, q1 - q0);
+        const void *from = at(s->gy, (n * g->k + group * s->k_per + k0) * volume + p, g->dtype);
+        s->gemm->transpose(width, length, from, volume, to, s->panel);
+        to = (void *)at(to, length * s->panel, g->dtype);
+        q0 += length;
+    }
+}
+
+static void weights_chunk(void *arg, int64_t chunk, int worker)
+{
+    const weights *s = arg;
+    const reel_conv_geom *g = s->g;
+    int64_t block = chunk % s->row_blocks, group = chunk / s->row_blocks % g->groups,
+            share = chunk / s->row_blocks / g->groups;
+    int64_t r0 = block * ROWS, rows = smaller(s->depth - r0, ROWS);
+    int64_t q_end = smaller(s->cols, (share + 1) * s->share);
+    char *packed = s->scratch + (size_t)worker * s->scratch_size;
+    void *turned = packed + (size_t)(ROWS * REEL_CONV_PANEL) * reel_dtype_size(g->dtype);
+    void *sums = (void *)at(s->sums, ((share * g->groups + group) * s->depth + r0) * s->k_padded, g->dtype);
+    reel_conv_columns columns = s->columns;
+    columns.src = at(columns.src, group * (g->c / g->groups) * columns.src_c, g->dtype);
+    bool add = false;
+    for (int64_t q = share * s->share; q < q_end; q += REEL_CONV_PANEL, add = true) {
+        int64_t count = smaller(q_end - q, REEL_CONV_PANEL);
+        s->conv->pack(&columns, q, (int)count, r0, r0 + rows, packed, REEL_CONV_PANEL);
+        for (int64_t k = 0; k < s->k_per; k += s->panel) {
+            int64_t width = smaller(s->k_per - k, s->panel);
+            transpose_gy(s, group, q, q + count, k, width, turned);
+            int whole = (int)(blocks(width, s->gemm->lanes) * s->gemm->lanes);
+            multiply(s->gemm, g->dtype, rows, count, packed, REEL_CONV_PANEL, s->unit, turned, s->panel_rows, whole,
+                     (void *)at(sums, k, g->dtype), s->k_padded, add);
+        }
+    }
+}
+
+/* Adds the shares of one block of rows and turns it into gw[k][r]. */
+static void weights_finish(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const weights *s = arg;
+    const reel_conv_geom *g = s->g;
+    int64_t block = chunk % s->row_blocks, group = chunk / s->row_blocks;
+    int64_t r0 = block * ROWS, rows = smaller(s->depth - r0, ROWS), share_size = g->groups * s->depth * s->k_padded;
+    void *sums = (void *)at(s->sums, (group * s->depth + r0) * s->k_padded, g->dtype);
+    for (int64_t share = 1; share < s->shares; share++) {
+        const void *more = at(sums, share * share_size, g->dtype);
+        for (int64_t i = 0; i < rows * s->k_padded; i++) {
+            if (g->dtype == REEL_F32)
+                ((float *)sums)[i] += ((const float *)more)[i];
+            else
+                ((double *)sums)[i] += ((const double *)more)[i];
+        }
+    }
+    void *to = (void *)at(s->gw, group * s->k_per * s->depth + r0, g->dtype);
+    s->gemm->transpose(rows, s->k_per, sums, s->k_padded, to, s->depth);
+}
+
+typedef struct weights_pass {
+    const reel_exec *exec;
+    weights s;
+} weights_pass;
+
+static bool run_weights(void *arg, const reel_conv_gather *gather)
+{
+    weights_pass *pass = arg;
+    weights *s = &pass->s;
+    const reel_conv_geom *g = s->g;
+    for (int i = 0; i < 3; i++) {
+        s->columns.grid[i] = gather->grid[i];
+        s->columns.step[i] = gather->step[i];
+        s->columns.taps[i] = gather->taps[i];
+        s->columns.off[i] = gather->off[i];
+        s->columns.size[i] = g->in[i];
+    }
+    s->depth = g->c / g->groups * reel_conv_volume(g->kernel);
+    s->cols = g->n * reel_conv_volume(g->out);
+    s->k_per = g->k / g->groups;
+    s->k_padded = blocks(s->k_per, s->gemm->lanes) * s->gemm->lanes;
+    s->row_blocks = blocks(s->depth, ROWS);
+    int64_t wanted = blocks(8, s->row_blocks * g->groups); /* eight chunks keep several threads busy */
+    double work = (double)s->cols * (double)s->depth * (double)s->k_per * (double)g->groups;
+    if (work < 1e6) wanted = 1;
+    s->share = blocks(blocks(s->cols, wanted), REEL_CONV_PANEL) * REEL_CONV_PANEL;
+    s->shares = blocks(s->cols, s->share);
+    size_t sums = reel_bytes((size_t)(s->shares * g->groups), reel_bytes((size_t)s->depth, (size_t)s->k_padded));
+    s->sums = reel_scratch(pass->exec, reel_bytes(sums, reel_dtype_size(g->dtype)));
+    if (!s->sums) return false;
+    reel_parallel(pass->exec, s->shares * g->groups * s->row_blocks, weights_chunk, s);
+    reel_parallel(pass->exec, g->groups * s->row_blocks, weights_finish, s);
+    return true;
+}
+
+static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
+{
+    weights_pass pass = { .exec = exec };
+    weights *s = &pass.s;
+    s->g = g;
+    s->gemm = reel_gemm_of(exec->isa, g->dtype);
+    s->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
+    s->gy = gy;
+    s->gw = gw;
+    s->panel = s->gemm->lanes * s->gemm->max_vectors;
+    s->columns.src = x;
+    s->columns.src_c = reel_conv_volume(g->in);
+    s->columns.src_n = g->c * s->columns.src_c;
+    s->unit = steps(exec, REEL_CONV_PANEL, 1);
+    s->panel_rows = steps(exec, REEL_CONV_PANEL, s->panel);
+    s->scratch_size = (size_t)(REEL_CONV_PANEL * (ROWS + s->panel)) * reel_dtype_size(g->dtype);
+    s->scratch = reel_scratch(exec, reel_bytes(s->scratch_size, (size_t)exec->threads));
+    if (!s->unit || !s->panel_rows || !s->scratch) return false;
+    return reel_conv_gathers(exec, g, REEL_CONV_FORWARD, run_weights, &pass);
+}
+
+static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
+{
+    (void)g, (void)pass;
+    return true;
+}
+
+static double cost(const reel_conv_geom *g, reel_conv_pass pass)
+{
+    (void)pass;
+    double columns =
+        (double)g->n * (double)reel_conv_volume(g->out) * (double)g->c * (double)reel_conv_volume(g->kernel);
+    return 500 + reel_conv_flops(g) / 90 + columns * 0.5;
+}
+
+const reel_conv_impl reel_conv_im2col = { .name = "im2col",
+                                          .supports = supports,
+                                          .cost = cost,
+                                          .forward = forward,
+                                          .input_grad = input_grad,
+                                          .weight_grad = weight_grad };

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Packing of image columns and unpacking of results, for float32 and float64 (conv.inc).
+#include <reel/ops/kernels/conv.h>
+#include <string.h>
+
+/* A run of columns along the last axis of one grid row. */
+typedef struct run {
+    int64_t n, m[3];
+    int at, length;
+} run;
+
+/* Cuts columns [q0, q0 + width) into runs; returns how many. */
+static int cut_runs(const int64_t grid[3], int64_t q0, int width, run runs[REEL_CONV_PANEL])
+{
+    int64_t m2 = q0 % grid[2], rest = q0 / grid[2], m1 = rest % grid[1], m0 = rest / grid[1] % grid[0],
+            n = rest / grid[1] / grid[0];
+    int count = 0;
+    for (int at = 0; at < width; count++) {
+        int64_t length = grid[2] - m2 < width - at ? grid[2] - m2 : width - at;
+        runs[count] = (run) { .n = n, .m = { m0, m1, m2 }, .at = at, .length = (int)length };
+        at += (int)length;
+        m2 = 0;
+        if (++m1 == grid[1]) {
+            m1 = 0;
+            if (++m0 == grid[0]) {
+                m0 = 0;
+                n++;
+            }
+        }
+    }
+    return count;
+}
+
+#define REEL_F32
+#include <reel/ops/kernels/simd_begin.h>
+
+#include <reel/ops/kernels/conv.inc>
+
+#include <reel/ops/kernels/simd_end.h>
+
+#define REEL_F64
+#include <reel/ops/kernels/simd_begin.h>
+
+#include <reel/ops/kernels/conv.inc>
+
+#include <reel/ops/kernels/simd_end.h>
+
+const reel_conv_kernels REEL_KERNEL_TABLE(conv) = {
+    .f32 = { .pack = pack_f32, .unpack = unpack_f32 },
+    .f64 = { .pack = pack_f64, .unpack = unpack_f64 },
+};

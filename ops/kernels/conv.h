@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// Moving image data in and out of matrix panels: columns (im2col) of any stride, padding and dilation, never whole.
+#ifndef REEL_OPS_KERNELS_CONV_H
+#define REEL_OPS_KERNELS_CONV_H
+
+#include <reel/core/dtype.h>
+#include <reel/ops/kernels/dispatch.h>
+
+/* The column matrix of images: column q = (n, m0, m1, m2) of a grid, row r = (c, t0, t1, t2), and the element is
+ * src[n, c, m0 * step[0] + off[0][t0], ...], or 0 outside of the image. */
+typedef struct reel_conv_columns {
+    const void *src;
+    int64_t src_n, src_c; /* elements from one image or channel to the next */
+    int64_t size[3];      /* of the image, row-major                         */
+    int64_t grid[3], step[3];
+    int64_t taps[3];
+    const int64_t *off[3];
+} reel_conv_columns;
+
+/* Where results go: grid point m of image n and channel o is dst[n, o, m0 * step[0] + first[0], ...]. */
+typedef struct reel_conv_places {
+    void *dst;
+    int64_t dst_n, dst_c;
+    int64_t size[3];
+    int64_t grid[3], step[3], first[3];
+} reel_conv_places;
+
+#define REEL_CONV_PANEL 256 /* most columns of one call */
+
+typedef struct reel_conv_kernels_of {
+    /* to[(r - r0) * ld + j] = element (r, q0 + j) for r in [r0, r1), j < width <= REEL_CONV_PANEL. */
+    void (*pack)(const reel_conv_columns *columns, int64_t q0, int width, int64_t r0, int64_t r1, void *to, int64_t ld);
+    /* The places of columns q0 + j, channels [0, outputs) get act(from[o * ld + j] + bias[o]); bias may be NULL. */
+    void (*unpack)(const reel_conv_places *places, int64_t q0, int width, int64_t outputs, const void *from, int64_t ld,
+                   const void *bias, bool relu);
+} reel_conv_kernels_of;
+
+typedef struct reel_conv_kernels {
+    reel_conv_kernels_of f32, f64;
+} reel_conv_kernels;
+
+REEL_DECLARE_KERNELS(conv)
+
+static inline const reel_conv_kernels_of *reel_conv_kernels_of_dtype(reel_isa isa, reel_dtype dtype)
+{
+    const reel_conv_kernels *kernels = reel_conv_kernels_for(isa);
+    return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;
+}
+
+#endif
