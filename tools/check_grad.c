@@ -61,6 +61,6 @@ int check_grad(const check_options *options)
         failed += bad != 0;
     }
     reel_ctx_free(ctx);
-    printf("order %d: %d ops passed, %d failed, %d have no derivative\n", order, passed, failed, without);
+    printf("order %d: %d passed, %d failed, %d without derivative\n", order, passed, failed, without);
     return failed ? CHECK_FAILED : CHECK_PASSED;
 }
