@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+// sort, argsort and topk: stable, by radix, on keys whose order as unsigned integers is that of the values.
+#include <reel/core/op.h>
+#include <reel/ops/index.h>
+#include <reel/ops/reduce_op.h>
+#include <reel/ops/sort.h>
+#include <string.h>
+
+enum { CHUNK = 1 << 12, INSERTION = 32 };
+
+typedef struct attrs {
+    int64_t k; /* topk only */
+    int dim;   /* as given  */
+    bool descending;
+} attrs;
+
+static bool infer_sort(reel_infer *infer)
+{
+    uint32_t mask;
+    const attrs *a = infer->attrs;
+    reel_shape shape = reel_shape_of(infer->in[0]);
+    infer->n_out = 2;
+    return reel_infer_dims(infer, REEL_DIMS(a->dim), &mask) &&
+           reel_infer_out(infer, 0, reel_dtype_of(infer->in[0]), shape) && reel_infer_out(infer, 1, REEL_I64, shape);
+}
+
+static bool infer_topk(reel_infer *infer)
+{
+    uint32_t mask;
+    const attrs *a = infer->attrs;
+    reel_shape shape = reel_shape_of(infer->in[0]);
+    infer->n_out = 2;
+    if (!reel_infer_dims(infer, REEL_DIMS(a->dim), &mask)) return false;
+    int dim = a->dim < 0 ? a->dim + shape.ndim : a->dim;
+    int64_t size = shape.ndim ? shape.dim[dim] : 1;
+    if (a->k < 0 || a->k > size)
+        return reel_infer_fail(infer, REEL_ERROR_VALUE, "k is %lld, but axis %d has %lld elements", (long long)a->k,
+                               a->dim, (long long)size);
+    if (shape.ndim) shape.dim[dim] = a->k;
+    return reel_infer_out(infer, 0, reel_dtype_of(infer->in[0]), shape) && reel_infer_out(infer, 1, REEL_I64, shape);
+}
+
+// ---- keys ----
+
+typedef struct item {
+    uint64_t key;
+    int64_t index;
+} item;
+
+static uint64_t key_f32(float x)
+{
+    uint32_t bits;
+    x = x == 0 ? 0 : x;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x) return UINT32_MAX;
+    return bits >> 31 ? (uint32_t)~bits : bits | 1u << 31;
+}
+
+static uint64_t key_f64(double x)
+{
+    uint64_t bits;
+    x = x == 0 ? 0 : x;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x) return UINT64_MAX;
+    return bits >> 63 ? ~bits : bits | 1ull << 63;
+}
+
+static int key_bytes(reel_dtype dtype)
+{
+    switch (dtype) {
+    case REEL_F64:
+    case REEL_I64: return 8;
+    case REEL_F32:
+    case REEL_I32: return 4;
+    default: return 1;
+    }
+}
+
+// Items of n elements `stride` apart; descending keys are complements, so that equal ones keep their order.
+static void load(item *items, const void *x, reel_dtype dtype, int64_t n, int64_t stride, bool descending)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = i * stride;
+        switch (dtype) {
+        case REEL_F32: items[i].key = key_f32(((const float *)x)[at]); break;
+        case REEL_F64: items[i].key = key_f64(((const double *)x)[at]); break;
+        case REEL_I64: items[i].key = (uint64_t)((const int64_t *)x)[at] ^ 1ull << 63; break;
+        case REEL_I32: items[i].key = (uint32_t)((const int32_t *)x)[at] ^ 1u << 31; break;
+        default: items[i].key = ((const uint8_t *)x)[at];
+        }
+        if (descending) items[i].key = ~items[i].key;
+        items[i].index = i;
+    }
+}
+
+static void insertion_sort(item *items, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++) {
+        item moving = items[i];
+        int64_t at = i;
+        for (; at > 0 && items[at - 1].key > moving.key; at--) items[at] = items[at - 1];
+        items[at] = moving;
+    }
+}
+
+// Least digit first, a byte a pass; a byte that all keys share is passed over. Returns where the sorted items are.
+static item *radix_sort(item *items, item *spare, int64_t n, int bytes)
+{
+    int64_t count[8][256];
+    memset(count, 0, sizeof count);
+    for (int64_t i = 0; i < n; i++)
+        for (int b = 0; b < bytes; b++) count[b][items[i].key >> 8 * b & 255]++;
+    for (int b = 0; b < bytes; b++) {
+        if (count[b][items[0].key >> 8 * b & 255] == n) continue;
+        int64_t start = 0;
+        for (int v = 0; v < 256; v++) {
+            int64_t here = count[b][v];
+            count[b][v] = start;
+            start += here;
+        }
+        for (int64_t i = 0; i < n; i++) spare[count[b][items[i].key >> 8 * b & 255]++] = items[i];
+        item *sorted = spare;
+        spare = items;
+        items = sorted;
+    }
+    return items;
+}
+
+// ---- play ----
+
+typedef struct job {
+    const char *x;
+    char *values;
+    int64_t *indices;
+    item *items; /* two lines a worker */
+    int64_t outer, size, inner, kept, per_chunk;
+    reel_dtype dtype;
+    bool descending;
+} job;
+
+static void sort_line(const job *j, int64_t line, item *items)
+{
+    int64_t element = (int64_t)reel_dtype_size(j->dtype), o = line / j->inner, i = line % j->inner;
+    const char *x = j->x + (o * j->size * j->inner + i) * element;
+    char *values = j->values + (o * j->kept * j->inner + i) * element;
+    int64_t *indices = j->indices + o * j->kept * j->inner + i;
+    load(items, x, j->dtype, j->size, j->inner, j->descending);
+    if (j->size <= INSERTION)
+        insertion_sort(items, j->size);
+    else
+        items = radix_sort(items, items + j->size, j->size, key_bytes(j->dtype));
+    for (int64_t k = 0; k < j->kept; k++) {
+        indices[k * j->inner] = items[k].index;
+        memcpy(values + k * j->inner * element, x + items[k].index * j->inner * element, (size_t)element);
+    }
+}
+
+static void task(void *arg, int64_t chunk, int worker)
+{
+    const job *j = arg;
+    int64_t end = (chunk + 1) * j->per_chunk;
+    for (int64_t line = chunk * j->per_chunk; line < end && line < j->outer * j->inner; line++)
+        sort_line(j, line, j->items + 2 * j->size * worker);
+}
+
+static bool play_sort(const reel_play *play)
+{
+    const reel_buffer *x = &play->in[0];
+    const attrs *a = play->attrs;
+    int dim = a->dim < 0 ? a->dim + x->ndim : a->dim;
+    if (play->out[0].numel == 0) return true;
+    job j = { .x = x->data,
+              .values = play->out[0].data,
+              .indices = play->out[1].data,
+              .outer = 1,
+              .size = 1,
+              .inner = 1,
+              .kept = x->ndim ? play->out[0].shape[dim] : 1,
+              .dtype = x->dtype,
+              .descending = a->descending };
+    for (int d = 0; d < x->ndim; d++) {
+        if (d < dim)
+            j.outer *= x->shape[d];
+        else if (d == dim)
+            j.size = x->shape[d];
+        else
+            j.inner *= x->shape[d];
+    }
+    int threads = play->exec->threads > 1 ? play->exec->threads : 1;
+    j.items = reel_scratch(play->exec, reel_bytes(reel_bytes((size_t)j.size, 2 * sizeof(item)), (size_t)threads));
+    if (!j.items) return reel_play_out_of_memory(play);
+    j.per_chunk = j.size < CHUNK ? CHUNK / j.size : 1;
+    reel_parallel(play->exec, (j.outer * j.inner + j.per_chunk - 1) / j.per_chunk, task, &j);
+    return true;
+}
+
+// ---- rule, descriptors, public functions ----
+
+static bool vjp_sort(reel_vjp *vjp)
+{
+    const attrs *a = vjp->attrs;
+    if (!vjp->cot[0]) return true;
+    reel_tensor *zeros = reel_zeros(vjp->ctx, reel_vjp_input_shape(vjp, 0), reel_vjp_input_dtype(vjp, 0));
+    vjp->grad[0] = reel_scatter_add(zeros, reel_vjp_output(vjp, 1), vjp->cot[0], a->dim);
+    return vjp->grad[0];
+}
+
+const reel_op reel_op_sort = {
+    .name = "sort",
+    .infer = infer_sort,
+    .play = play_sort,
+    .vjp = vjp_sort,
+    .attrs_size = sizeof(attrs),
+};
+
+const reel_op reel_op_topk = {
+    .name = "topk",
+    .infer = infer_topk,
+    .play = play_sort,
+    .vjp = vjp_sort,
+    .attrs_size = sizeof(attrs),
+};
+
+static reel_tensor *apply(const reel_op *op, reel_tensor *x, int64_t k, int dim, bool descending, reel_tensor **indices)
+{
+    attrs a;
+    memset(&a, 0, sizeof a);
+    a.k = k, a.dim = dim, a.descending = descending;
+    reel_tensor *out[2] = { NULL, NULL };
+    reel_tensor *values = x ? reel_apply(op, &x, 1, &a, out) : NULL;
+    if (indices)
+        *indices = values ? out[1] : NULL;
+    else if (values)
+        reel_free(out[1]);
+    return values;
+}
+
+reel_tensor *reel_sort(reel_tensor *x, int dim, bool descending, reel_tensor **indices)
+{
+    return apply(&reel_op_sort, x, 0, dim, descending, indices);
+}
+
+reel_tensor *reel_argsort(reel_tensor *x, int dim, bool descending)
+{
+    reel_tensor *indices = NULL;
+    reel_free(apply(&reel_op_sort, x, 0, dim, descending, &indices));
+    return indices;
+}
+
+reel_tensor *reel_topk(reel_tensor *x, int64_t k, int dim, bool smallest, reel_tensor **indices)
+{
+    return apply(&reel_op_topk, x, k, dim, !smallest, indices);
+}
+
+// ---- the table's rows ----
+
+static bool call_sort(reel_call_args *args)
+{
+    reel_tensor *indices = NULL;
+    reel_tensor *values =
+        reel_sort(reel_args_input(args, 0), reel_args_dim(args, "dim"), reel_args_bool(args, "descending"), &indices);
+    return reel_args_return(args, values) && reel_args_return(args, indices);
+}
+
+static bool call_argsort(reel_call_args *args)
+{
+    return reel_args_return(
+        args, reel_argsort(reel_args_input(args, 0), reel_args_dim(args, "dim"), reel_args_bool(args, "descending")));
+}
+
+static bool call_topk(reel_call_args *args)
+{
+    reel_tensor *indices = NULL;
+    reel_tensor *values = reel_topk(reel_args_input(args, 0), reel_args_int(args, "k"), reel_args_dim(args, "dim"),
+                                    !reel_args_bool(args, "largest"), &indices);
+    return reel_args_return(args, values) && reel_args_return(args, indices);
+}
+
+const reel_function reel_fn_sort = {
+    .name = "sort",
+    .inputs = "input",
+    .attrs = "dim:int=-1 descending:bool=false stable:bool=true",
+    .call = call_sort,
+    .formula = "x in order along dim, always stable, NaN the largest",
+    .shapes = "input: any -> values, and indices (int64), both the same",
+    .orders = -1,
+};
+
+const reel_function reel_fn_argsort = {
+    .name = "argsort",
+    .inputs = "input",
+    .attrs = "dim:int=-1 descending:bool=false stable:bool=true",
+    .call = call_argsort,
+    .formula = "the indices of sort",
+    .shapes = "input: any -> the same, int64",
+    .orders = 0,
+};
+
+const reel_function reel_fn_topk = {
+    .name = "topk",
+    .inputs = "input",
+    .attrs = "k:int dim:int=-1 largest:bool=true sorted:bool=true",
+    .call = call_topk,
+    .formula = "the k largest (smallest) along dim, in order",
+    .shapes = "input: [..., n, ...] -> values, and indices (int64): [..., k, ...]",
+    .orders = -1,
+};
