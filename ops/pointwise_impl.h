@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the files of the elementwise family share: descriptors in one line, inference, playing, and promotion.
+// What the files of the elementwise family share: descriptors in one line, inference, playing, promotion, table rows.
 #ifndef REEL_OPS_POINTWISE_IMPL_H
 #define REEL_OPS_POINTWISE_IMPL_H
 
@@ -13,8 +13,8 @@ typedef struct pointwise_attrs {
     double s[3];
 } pointwise_attrs;
 
-/* Inference: one output of the broadcast shape. In the dtype of all inputs; bool; as `where` and masked_fill have it.
- */
+/* Inference: one output of the broadcast shape. In the dtype of all inputs; bool; for where and masked_fill, whose
+ * first input is a mask. */
 bool reel_pointwise_infer(reel_infer *infer);
 bool reel_pointwise_infer_test(reel_infer *infer);
 bool reel_pointwise_infer_masked(reel_infer *infer);
@@ -22,38 +22,44 @@ bool reel_pointwise_infer_masked(reel_infer *infer);
 /* Plays the tile kernel of play->op over all elements. */
 bool reel_pointwise_play(const reel_play *play);
 
+/* The rule of a function that is constant almost everywhere. */
+bool reel_pointwise_vjp_zero(reel_vjp *vjp);
+
 /* fn over any number of contiguous elements: what does not fill REEL_TILE_LANES goes through padded blocks. `size[0]`
  * is the size of an output element, `size[1 + i]` of one of input i. */
 void reel_pointwise_run(reel_tile_fn *fn, int64_t n, void *out, const void *const *in, int n_in, const int *size,
                         const void *attrs);
 
-/* An elementwise descriptor. */
+/* An elementwise descriptor with `scalars` numbers as attributes. */
 #define REEL_POINTWISE(op_name, code, infer_fn, vjp_fn, scalars)                                                       \
     {                                                                                                                  \
         .name = op_name, .infer = infer_fn, .play = reel_pointwise_play, .vjp = vjp_fn, .flags = REEL_OP_STRIDED,      \
         .attrs_size = (scalars) * sizeof(double), .pointwise = REEL_PW_##code                                          \
     }
 
-/* Applications; a NULL operand gives NULL. */
-reel_tensor *reel_pointwise_apply1(const reel_op *op, reel_tensor *x);
-reel_tensor *reel_pointwise_apply2(const reel_op *op, reel_tensor *a, reel_tensor *b);
-reel_tensor *reel_pointwise_apply_scalars(const reel_op *op, reel_tensor *x, double s0, double s1, double s2);
-reel_tensor *reel_pointwise_grad2(const reel_op *op, reel_tensor *x, reel_tensor *g, double s0, double s1, double s2);
+/* Applications of such a descriptor. */
+reel_tensor *reel_pointwise1(const reel_op *op, reel_tensor *x);
+reel_tensor *reel_pointwise2(const reel_op *op, reel_tensor *a, reel_tensor *b);
+reel_tensor *reel_pointwise3(const reel_op *op, reel_tensor *a, reel_tensor *b, reel_tensor *c);
+reel_tensor *reel_pointwise1_with(const reel_op *op, reel_tensor *x, pointwise_attrs attrs);
+reel_tensor *reel_pointwise2_with(const reel_op *op, reel_tensor *a, reel_tensor *b, pointwise_attrs attrs);
 
-/* Casts `count` operands to the dtype in which they meet; false when one is NULL or cannot be cast. */
-bool reel_pointwise_promote(reel_tensor **x, int count);
+/* Casts `count` operands to the dtype in which they meet. Does nothing when one is NULL. */
+void reel_pointwise_promote(reel_tensor **x, int count);
 
 /* x as floats: integers and bools become float32. */
 reel_tensor *reel_pointwise_as_float(reel_tensor *x);
 
-/* x in a dtype that holds a number of value s: whole numbers fit any integer, others make it float32; a bool becomes
- * int64 or float32. */
-reel_tensor *reel_pointwise_fit_scalar(reel_tensor *x, double s);
+/* x in a dtype that can be combined with the number s: integers stay when s is whole and in their range, become int64
+ * when it is beyond, and float32 when it is not whole; bools are int64 or float32. */
+reel_tensor *reel_pointwise_fit(reel_tensor *x, double s);
 
-/* Rules: grad[0] from the cotangent, the input and the output. */
-#define REEL_COT(vjp) ((vjp)->cot[0])
-#define REEL_IN(vjp, i) reel_vjp_input(vjp, i)
-#define REEL_OUT(vjp) reel_vjp_output(vjp, 0)
-#define REEL_S(vjp, k) (((const pointwise_attrs *)(vjp)->attrs)->s[k])
+/* The operand or the number of this name; an error and false when neither is there. */
+bool reel_pointwise_operand(const reel_call_args *args, int i, const char *name, reel_tensor **tensor, double *number);
+
+/* g (1 - y^2) of a tanh's output, g y (1 - y) of a sigmoid's, and x <= threshold ? 0 : g. */
+reel_tensor *reel_tanh_grad(reel_tensor *y, reel_tensor *g);
+reel_tensor *reel_sigmoid_grad(reel_tensor *y, reel_tensor *g);
+reel_tensor *reel_threshold_grad(reel_tensor *x, reel_tensor *g, double threshold);
 
 #endif

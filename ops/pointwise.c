@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+// Elementwise arithmetic with tensors and numbers.
+#include <reel/ops/pointwise_impl.h>
+
+#include <math.h>
+
+/* ---- Rules. g is the cotangent, a and b are the inputs, y is the output. ---- */
+
+static bool vjp_add(reel_vjp *vjp)
+{
+    vjp->grad[0] = vjp->grad[1] = vjp->cot[0];
+    return true;
+}
+
+static bool vjp_sub(reel_vjp *vjp)
+{
+    vjp->grad[0] = vjp->cot[0];
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = reel_neg(vjp->cot[0]);
+    return true;
+}
+
+static bool vjp_mul(reel_vjp *vjp)
+{
+    reel_tensor *g = vjp->cot[0];
+    if (reel_vjp_wants(vjp, 0)) vjp->grad[0] = reel_mul(g, reel_vjp_input(vjp, 1));
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = reel_mul(g, reel_vjp_input(vjp, 0));
+    return true;
+}
+
+static bool vjp_div(reel_vjp *vjp)
+{
+    reel_tensor *g = vjp->cot[0], *b = reel_vjp_input(vjp, 1);
+    if (reel_vjp_wants(vjp, 0)) vjp->grad[0] = reel_div(g, b);
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = reel_neg(reel_mul(g, reel_div(reel_vjp_output(vjp, 0), b)));
+    return true;
+}
+
+/* b a^(b-1), which is 0 at b = 0 even where a^(b-1) is not finite; y log a, 0 where y is 0 because a is. */
+static bool vjp_pow(reel_vjp *vjp)
+{
+    reel_tensor *g = vjp->cot[0], *a = reel_vjp_input(vjp, 0), *b = reel_vjp_input(vjp, 1);
+    if (reel_vjp_wants(vjp, 0)) {
+        reel_tensor *slope = reel_mul(b, reel_pow(a, reel_sub_scalar(b, 1)));
+        vjp->grad[0] = reel_masked_fill(reel_mul(g, slope), reel_eq_scalar(b, 0), 0);
+    }
+    if (reel_vjp_wants(vjp, 1)) {
+        reel_tensor *flat = reel_logical_and(reel_eq_scalar(a, 0), reel_ge_scalar(b, 0));
+        vjp->grad[1] = reel_masked_fill(reel_mul(g, reel_mul(reel_vjp_output(vjp, 0), reel_log(a))), flat, 0);
+    }
+    return true;
+}
+
+/* a < b ? 0 : a == b ? g / 2 : g, what the larger one gets. */
+static reel_tensor *larger_grad(reel_tensor *a, reel_tensor *b, reel_tensor *g);
+
+static bool vjp_larger_grad(reel_vjp *vjp)
+{
+    if (reel_vjp_wants(vjp, 2)) vjp->grad[2] = larger_grad(reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1), vjp->cot[0]);
+    return true;
+}
+
+static const reel_op larger_grad_op =
+    REEL_POINTWISE("larger_grad", LARGER_GRAD, reel_pointwise_infer, vjp_larger_grad, 0);
+
+static reel_tensor *larger_grad(reel_tensor *a, reel_tensor *b, reel_tensor *g)
+{
+    return reel_pointwise3(&larger_grad_op, a, b, g);
+}
+
+static bool vjp_maximum(reel_vjp *vjp)
+{
+    reel_tensor *g = vjp->cot[0], *a = reel_vjp_input(vjp, 0), *b = reel_vjp_input(vjp, 1);
+    if (reel_vjp_wants(vjp, 0)) vjp->grad[0] = larger_grad(a, b, g);
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = larger_grad(b, a, g);
+    return true;
+}
+
+static bool vjp_minimum(reel_vjp *vjp)
+{
+    reel_tensor *g = vjp->cot[0], *a = reel_vjp_input(vjp, 0), *b = reel_vjp_input(vjp, 1);
+    if (reel_vjp_wants(vjp, 0)) vjp->grad[0] = larger_grad(b, a, g);
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = larger_grad(a, b, g);
+    return true;
+}
+
+static bool vjp_atan2(reel_vjp *vjp)
+{
+    reel_tensor *a = reel_vjp_input(vjp, 0), *b = reel_vjp_input(vjp, 1);
+    reel_tensor *g = reel_div(vjp->cot[0], reel_add(reel_square(a), reel_square(b)));
+    if (reel_vjp_wants(vjp, 0)) vjp->grad[0] = reel_mul(g, b);
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = reel_neg(reel_mul(g, a));
+    return true;
+}
+
+static bool vjp_hypot(reel_vjp *vjp)
+{
+    reel_tensor *g = vjp->cot[0], *y = reel_vjp_output(vjp, 0);
+    for (int i = 0; i < 2; i++)
+        if (reel_vjp_wants(vjp, i)) vjp->grad[i] = reel_mul(g, reel_div(reel_vjp_input(vjp, i), y));
+    return true;
+}
+
+static bool vjp_fmod(reel_vjp *vjp)
+{
+    vjp->grad[0] = vjp->cot[0];
+    if (reel_vjp_wants(vjp, 1)) {
+        reel_tensor *quotient = reel_trunc(reel_div(reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1)));
+        vjp->grad[1] = reel_neg(reel_mul(vjp->cot[0], quotient));
+    }
+    return true;
+}
+
+static bool vjp_remainder(reel_vjp *vjp)
+{
+    vjp->grad[0] = vjp->cot[0];
+    if (reel_vjp_wants(vjp, 1)) {
+        reel_tensor *quotient = reel_floor(reel_div(reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1)));
+        vjp->grad[1] = reel_neg(reel_mul(vjp->cot[0], quotient));
+    }
+    return true;
+}
+
+static double number(const reel_vjp *vjp) { return ((const pointwise_attrs *)vjp->attrs)->s[0]; }
+
+static bool vjp_add_scalar(reel_vjp *vjp)
+{
+    vjp->grad[0] = vjp->cot[0];
+    return true;
+}
+
+static bool vjp_rsub_scalar(reel_vjp *vjp)
+{
+    vjp->grad[0] = reel_neg(vjp->cot[0]);
+    return true;
+}
+
+static bool vjp_mul_scalar(reel_vjp *vjp)
+{
+    vjp->grad[0] = reel_mul_scalar(vjp->cot[0], number(vjp));
+    return true;
+}
+
+static bool vjp_div_scalar(reel_vjp *vjp)
+{
+    vjp->grad[0] = reel_div_scalar(vjp->cot[0], number(vjp));
+    return true;
+}
+
+static bool vjp_pow_scalar(reel_vjp *vjp)
+{
+    double p = number(vjp);
+    if (p == 0) return true;
+    reel_tensor *power = reel_pow_scalar(reel_vjp_input(vjp, 0), p - 1);
+    vjp->grad[0] = reel_mul(vjp->cot[0], reel_mul_scalar(power, p));
+    return true;
+}
+
+/* ---- Playing fmod and remainder of integers, whose divisors must not be 0. ---- */
+
+static bool has_zero(const reel_buffer *x)
+{
+    int64_t index[REEL_MAX_DIMS] = { 0 }, offset = 0;
+    for (int64_t i = 0; i < x->numel; i++) {
+        if (x->dtype == REEL_I64   ? ((const int64_t *)x->data)[offset] == 0
+            : x->dtype == REEL_I32 ? ((const int32_t *)x->data)[offset] == 0
+                                   : ((const uint8_t *)x->data)[offset] == 0)
+            return true;
+        for (int d = x->ndim - 1; d >= 0; d--) {
+            offset += x->strides[d];
+            if (++index[d] < x->shape[d]) break;
+            offset -= x->strides[d] * x->shape[d];
+            index[d] = 0;
+        }
+    }
+    return false;
+}
+
+static bool play_modulo(const reel_play *play)
+{
+    if (!reel_dtype_is_float(play->in[1].dtype) && play->out[0].numel > 0 && has_zero(&play->in[1]))
+        return reel_play_fail(play, REEL_ERROR_VALUE, "an integer is divided by zero");
+    return reel_pointwise_play(play);
+}
+
+/* ---- Descriptors and functions. ---- */
+
+static const reel_op add_op = REEL_POINTWISE("add", ADD, reel_pointwise_infer, vjp_add, 0);
+static const reel_op sub_op = REEL_POINTWISE("sub", SUB, reel_pointwise_infer, vjp_sub, 0);
+static const reel_op mul_op = REEL_POINTWISE("mul", MUL, reel_pointwise_infer, vjp_mul, 0);
+static const reel_op div_op = REEL_POINTWISE("div", DIV, reel_pointwise_infer, vjp_div, 0);
+static const reel_op pow_op = REEL_POINTWISE("pow", POW, reel_pointwise_infer, vjp_pow, 0);
+static const reel_op maximum_op = REEL_POINTWISE("maximum", MAXIMUM, reel_pointwise_infer, vjp_maximum, 0);
+static const reel_op minimum_op = REEL_POINTWISE("minimum", MINIMUM, reel_pointwise_infer, vjp_minimum, 0);
+static const reel_op atan2_op = REEL_POINTWISE("atan2", ATAN2, reel_pointwise_infer, vjp_atan2, 0);
+static const reel_op hypot_op = REEL_POINTWISE("hypot", HYPOT, reel_pointwise_infer, vjp_hypot, 0);
+
+static const reel_op fmod_op = { .name = "fmod",
+                                 .infer = reel_pointwise_infer,
+                                 .play = play_modulo,
+                                 .vjp = vjp_fmod,
+                                 .flags = REEL_OP_STRIDED,
+                                 .pointwise = REEL_PW_FMOD };
+static const reel_op remainder_op = { .name = "remainder",
+                                      .infer = reel_pointwise_infer,
+                                      .play = play_modulo,
+                                      .vjp = vjp_remainder,
+                                      .flags = REEL_OP_STRIDED,
+                                      .pointwise = REEL_PW_REMAINDER };
+
+static const reel_op add_scalar_op = REEL_POINTWISE("add", ADD_SCALAR, reel_pointwise_infer, vjp_add_scalar, 1);
+static const reel_op rsub_scalar_op = REEL_POINTWISE("rsub", RSUB_SCALAR, reel_pointwise_infer, vjp_rsub_scalar, 1);
+static const reel_op mul_scalar_op = REEL_POINTWISE("mul", MUL_SCALAR, reel_pointwise_infer, vjp_mul_scalar, 1);
+static const reel_op div_scalar_op = REEL_POINTWISE("div", DIV_SCALAR, reel_pointwise_infer, vjp_div_scalar, 1);
+static const reel_op pow_scalar_op = REEL_POINTWISE("pow", POW_SCALAR, reel_pointwise_infer, vjp_pow_scalar, 1);
+
+static reel_tensor *apply(const reel_op *op, reel_tensor *a, reel_tensor *b)
+{
+    reel_tensor *x[] = { a, b };
+    reel_pointwise_promote(x, 2);
+    return reel_apply(op, x, 2, NULL, NULL);
+}
+
+/* The same of floats. */
+static reel_tensor *apply_float(const reel_op *op, reel_tensor *a, reel_tensor *b)
+{
+    reel_tensor *x[] = { a, b };
+    reel_pointwise_promote(x, 2);
+    if (!a || !b) return reel_apply(op, x, 2, NULL, NULL);
+    return reel_pointwise2(op, reel_pointwise_as_float(x[0]), reel_pointwise_as_float(x[1]));
+}
+
+static reel_tensor *apply_scalar(const reel_op *op, reel_tensor *x, double s)
+{
+    return reel_pointwise1_with(op, reel_pointwise_fit(x, s), (pointwise_attrs) { { s } });
+}
+
+reel_tensor *reel_add(reel_tensor *a, reel_tensor *b) { return apply(&add_op, a, b); }
+reel_tensor *reel_sub(reel_tensor *a, reel_tensor *b) { return apply(&sub_op, a, b); }
+reel_tensor *reel_mul(reel_tensor *a, reel_tensor *b) { return apply(&mul_op, a, b); }
+reel_tensor *reel_div(reel_tensor *a, reel_tensor *b) { return apply_float(&div_op, a, b); }
+reel_tensor *reel_pow(reel_tensor *a, reel_tensor *b) { return apply(&pow_op, a, b); }
+reel_tensor *reel_maximum(reel_tensor *a, reel_tensor *b) { return apply(&maximum_op, a, b); }
+reel_tensor *reel_minimum(reel_tensor *a, reel_tensor *b) { return apply(&minimum_op, a, b); }
+reel_tensor *reel_atan2(reel_tensor *a, reel_tensor *b) { return apply_float(&atan2_op, a, b); }
+reel_tensor *reel_hypot(reel_tensor *a, reel_tensor *b) { return apply_float(&hypot_op, a, b); }
+reel_tensor *reel_fmod(reel_tensor *a, reel_tensor *b) { return apply(&fmod_op, a, b); }
+reel_tensor *reel_remainder(reel_tensor *a, reel_tensor *b) { return apply(&remainder_op, a, b); }
+
+reel_tensor *reel_add_scalar(reel_tensor *x, double s) { return apply_scalar(&add_scalar_op, x, s); }
+reel_tensor *reel_sub_scalar(reel_tensor *x, double s) { return apply_scalar(&add_scalar_op, x, -s); }
+reel_tensor *reel_rsub_scalar(reel_tensor *x, double s) { return apply_scalar(&rsub_scalar_op, x, s); }
+reel_tensor *reel_mul_scalar(reel_tensor *x, double s) { return apply_scalar(&mul_scalar_op, x, s); }
+reel_tensor *reel_pow_scalar(reel_tensor *x, double p) { return apply_scalar(&pow_scalar_op, x, p); }
+
+reel_tensor *reel_div_scalar(reel_tensor *x, double s)
+{
+    return reel_pointwise1_with(&div_scalar_op, reel_pointwise_as_float(x), (pointwise_attrs) { { s } });
+}
+
+reel_tensor *reel_maximum_scalar(reel_tensor *x, double s) { return reel_clamp(x, s, INFINITY); }
+reel_tensor *reel_minimum_scalar(reel_tensor *x, double s) { return reel_clamp(x, -INFINITY, s); }
+
+/* ---- Table rows. ---- */
+
+typedef reel_tensor *binary_fn(reel_tensor *a, reel_tensor *b);
+typedef reel_tensor *scalar_fn(reel_tensor *x, double s);
+
+/* x op other, where `other` is a tensor or a number. */
+static bool call_binary(reel_call_args *args, binary_fn *with_tensor, scalar_fn *with_number, const char *name)
+{
+    reel_tensor *a = reel_args_input(args, 0), *b;
+    double s;
+    if (!reel_pointwise_operand(args, 1, name, &b, &s)) return false;
+    if (b) return reel_args_return(args, with_tensor(a, b));
+    if (with_number) return reel_args_return(args, with_number(a, s));
+    reel_dtype dtype = reel_dtype_of(a);
+    if (!reel_dtype_is_float(dtype)) dtype = floor(s) == s ? REEL_I64 : REEL_F32;
+    return reel_args_return(args, with_tensor(a, reel_scalar(reel_args_ctx(args), dtype, s)));
+}
+
+#define BINARY(op, with_number, second, text, shape_text)                                                              \
+    static bool call_##op(reel_call_args *args) { return call_binary(args, reel_##op, with_number, second); }          \
+    const reel_function reel_fn_##op = { .name = #op,                                                                  \
+                                         .inputs = "input " second "?",                                                \
+                                         .attrs = second ":float=none",                                                \
+                                         .call = call_##op,                                                            \
+                                         .formula = text,                                                              \
+                                         .shapes = shape_text,                                                         \
+                                         .orders = -1 };
+#define BROADCAST "input, other: shapes that broadcast -> that shape"
+
+BINARY(mul, reel_mul_scalar, "other", "input * other", BROADCAST)
+BINARY(pow, reel_pow_scalar, "exponent", "input ^ exponent", "input, exponent: shapes that broadcast -> that shape")
+BINARY(maximum, NULL, "other", "max(input, other), NaN when either is", BROADCAST)
+BINARY(minimum, NULL, "other", "min(input, other), NaN when either is", BROADCAST)
+BINARY(atan2, NULL, "other", "the angle of the point (other, input)", BROADCAST)
+BINARY(hypot, NULL, "other", "sqrt(input^2 + other^2)", BROADCAST)
+BINARY(fmod, NULL, "other", "input - other trunc(input / other)", BROADCAST)
+BINARY(remainder, NULL, "other", "input - other floor(input / other)", BROADCAST)
+
+/* input +- alpha other. */
+static bool call_sum(reel_call_args *args, binary_fn *with_tensor, scalar_fn *with_number)
+{
+    reel_tensor *a = reel_args_input(args, 0), *b, *y = NULL;
+    double s, alpha = reel_args_float(args, "alpha");
+    if (!reel_pointwise_operand(args, 1, "other", &b, &s)) return false;
+    REEL_COMPOSITE(reel_args_ctx(args))
+    {
+        y = b ? with_tensor(a, alpha == 1 ? b : reel_mul_scalar(b, alpha)) : with_number(a, alpha * s);
+        reel_scope_return(y);
+    }
+    return reel_args_return(args, y);
+}
+
+static bool call_add(reel_call_args *args) { return call_sum(args, reel_add, reel_add_scalar); }
+static bool call_sub(reel_call_args *args) { return call_sum(args, reel_sub, reel_sub_scalar); }
+
+/* input / other, or its floor or truncation. */
+static bool call_div(reel_call_args *args)
+{
+    reel_tensor *y = NULL;
+    int mode = reel_args_has(args, "rounding_mode") ? reel_args_choice(args, "rounding_mode", "trunc floor") : 2;
+    if (mode < 0) return false;
+    reel_tensor *a = reel_args_input(args, 0), *b;
+    double s;
+    if (!reel_pointwise_operand(args, 1, "other", &b, &s)) return false;
+    REEL_COMPOSITE(reel_args_ctx(args))
+    {
+        y = b ? reel_div(a, b) : reel_div_scalar(a, s);
+        reel_scope_return(y = mode == 0 ? reel_trunc(y) : mode == 1 ? reel_floor(y) : y);
+    }
+    return reel_args_return(args, y);
+}
+
+const reel_function reel_fn_add = { .name = "add",
+                                    .inputs = "input other?",
+                                    .attrs = "other:float=none alpha:float=1",
+                                    .call = call_add,
+                                    .formula = "input + alpha other",
+                                    .shapes = BROADCAST,
+                                    .orders = -1 };
+const reel_function reel_fn_sub = { .name = "sub",
+                                    .inputs = "input other?",
+                                    .attrs = "other:float=none alpha:float=1",
+                                    .call = call_sub,
+                                    .formula = "input - alpha other",
+                                    .shapes = BROADCAST,
+                                    .orders = -1 };
+const reel_function reel_fn_div = { .name = "div",
+                                    .inputs = "input other?",
+                                    .attrs = "other:float=none rounding_mode:string=none",
+                                    .call = call_div,
+                                    .formula = "input / other, truncated or floored by rounding_mode",
+                                    .shapes = BROADCAST,
+                                    .orders = -1 };
