@@ -3,11 +3,12 @@
 #include <math.h>
 #include <reel/ops/kernels/scan.h>
 
+// clang-format off
 #define REEL_F64
 #include "simd_begin.h"
-
-#include "simd_end.h"
 #include "simd_math.inc"
+#include "simd_end.h"
+// clang-format on
 
 #define SCAN_INLINE __attribute__((always_inline)) static inline
 

@@ -3,21 +3,21 @@
 #include <math.h>
 #include <reel/ops/kernels/softmax.h>
 
+// clang-format off
 #define REEL_F32
 #include "simd_begin.h"
-
 #include "simd_math.inc"
-
-#include "simd_end.h"
 #include "softmax.inc"
+#include "simd_end.h"
+// clang-format on
 
+// clang-format off
 #define REEL_F64
 #include "simd_begin.h"
-
 #include "simd_math.inc"
-
-#include "simd_end.h"
 #include "softmax.inc"
+#include "simd_end.h"
+// clang-format on
 
 #define BOTH(name)                                                                                                     \
     {                                                                                                                  \
