@@ -2,6 +2,7 @@
 // The elementwise kernels of one ISA, float32 and float64.
 #include <reel/ops/kernels/pointwise.h>
 
+// clang-format off
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/simd_math.inc>
@@ -13,6 +14,7 @@
 #include <reel/ops/kernels/simd_math.inc>
 #include <reel/ops/kernels/pointwise.inc>
 #include <reel/ops/kernels/simd_end.h>
+// clang-format on
 
 const reel_pointwise_kernels REEL_KERNEL_TABLE(pointwise) = {
 #define REEL_PW(code, name, inputs) [REEL_PW_##code] = { pw_##name##_f32, pw_##name##_f64 },
