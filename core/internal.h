@@ -21,7 +21,8 @@ typedef struct reel_storage {
     int32_t refs;
     uint32_t version, recorded;
     bool borrowed; /* the user's memory: never freed, never overwritten          */
-    bool doomed;   /* a pending effect overwrites it; used while gathering only */
+    bool doomed;   /* a pending effect overwrites it; used while collecting only */
+    bool shared;   /* one block for small values of a plan: never overwritten   */
 } reel_storage;
 
 typedef struct reel_hook {
@@ -44,6 +45,7 @@ struct reel_tensor {
     reel_node *producer;   /* NULL: a leaf, or a value without history                       */
     reel_storage *storage; /* NULL: not played yet, or dropped after its last use            */
     int64_t offset;        /* of element 0 in the storage, in elements                       */
+    int64_t view_offset;   /* of a view: from element 0 of what it views                     */
     int64_t numel;
     reel_extra *extra;
     int64_t handle;        /* index in ctx->handles while the user may use it, else -1       */
@@ -52,6 +54,7 @@ struct reel_tensor {
     int32_t grad_uses;     /* unreversed differentiable nodes that read or made it           */
     int32_t slot;          /* while reversing: index of its cotangent, else -1               */
     int32_t scope;         /* depth of the scope that ends its handle                        */
+    int32_t plan_id;       /* while planning: its number in the plan, else -1                */
     uint8_t dtype, ndim;
     bool requires_grad, contiguous;
     bool pinned;           /* asked for by the user: kept while its handle lives             */
@@ -106,6 +109,15 @@ typedef struct reel_scratch_list {
     int64_t count, capacity;
 } reel_scratch_list;
 
+/* Plans by the structure of what was recorded; see plan.h. */
+#define REEL_PLAN_BUCKETS 256
+typedef struct reel_plan_cache {
+    struct reel_plan *bucket[REEL_PLAN_BUCKETS];
+    struct reel_plan *newest, *oldest;
+    int64_t count;
+    size_t bytes;
+} reel_plan_cache;
+
 typedef struct reel_scope_mark {
     int64_t first;   /* of its handles */
     bool reversed;   /* a gradient was asked for inside */
@@ -131,8 +143,9 @@ struct reel_ctx {
     reel_tensor *dirty;         /* leaves whose gradients wait to be played */
     reel_node *free_nodes;      /* nodes whose last reference went; freed by an outer call */
     bool freeing;
-    void **work;                /* work array of gathering and reversing */
-    int64_t work_capacity;
+    reel_plan_cache plans;
+    void *arena;                /* memory of values that do not outlive their plan */
+    size_t arena_bytes;
     int64_t plan_hits, plan_misses;
 };
 
@@ -170,14 +183,27 @@ reel_tensor *reel_identity(reel_tensor *x);
 void reel_scope_end_quietly(reel_ctx *ctx);
 
 /* tape.c */
-void reel_node_played(reel_node *node);      /* leaves the list of pending nodes, releases uses */
+void reel_node_played(reel_node *node);      /* leaves the list of pending nodes; uses of its inputs are counted off before */
+void reel_tensor_alias(reel_tensor *view, const reel_tensor *base); /* gives a view the memory of what it views */
 void reel_node_mark_reversed(reel_node *node);
 void reel_node_release(reel_node *node);     /* one `live` less */
 void reel_tensor_settle(reel_tensor *x);     /* drops the value when nobody can need it, or cuts history that nobody needs */
 void reel_tensor_cut(reel_tensor *x);        /* a played value forgets where it came from */
 void reel_tape_discard_effects(reel_ctx *ctx);
 
-/* player */
+/* collect.c: the nodes that targets and (if asked) pending effects need, in order of recording. The first `replays` were
+ * played before and lost their value; their inputs count them as pending uses. False when memory is short. */
+typedef struct reel_collected {
+    reel_node **nodes;
+    int64_t count, capacity, replays;
+} reel_collected;
+bool reel_tape_collect(reel_ctx *ctx, reel_collected *collected, reel_tensor *const *targets, int64_t count, bool effects);
+
+/* play_plan.c: plays many nodes by their plan. */
+bool reel_play_planned(reel_ctx *ctx, reel_node **nodes, int64_t count);
+
+/* play.c */
+bool reel_check_versions(reel_ctx *ctx, const reel_node *node);
 bool reel_play_targets(reel_ctx *ctx, reel_tensor *const *targets, int64_t count, bool effects);
 
 /* Values this small are kept while the user may still ask for them, in bytes. */

@@ -1,99 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Play: gathers the nodes that are needed, in order of recording, and computes them.
+// Play: computes the nodes that are needed, one by one or by a plan.
 #include <reel/core/internal.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* Gathering: what is needed for the targets, for pending effects, and for readers of what effects overwrite. */
-
-typedef struct gathered {
-    reel_node **nodes; /* in order of recording */
-    int64_t count, capacity, replays;
-} gathered;
-
-/* Says that the value of `t` is needed. Nodes that were played and whose value was dropped are listed at once. */
-static bool need(reel_ctx *ctx, gathered *g, reel_tensor *t)
-{
-    if (!t || t->storage) return true;
-    reel_node *node = t->producer;
-    if (node->needed) return true;
-    if (!node->pending) {
-        if (!reel_grow(ctx, &g->nodes, &g->capacity, g->count + 1, sizeof *g->nodes)) return false;
-        g->nodes[g->count++] = node;
-        node->replay = true;
-        for (int i = 0; i < node->n_in; i++)
-            if (node->tensors[i]) node->tensors[i]->pending_uses++;
-    }
-    node->needed = true;
-    return true;
-}
-
-static int by_sequence(const void *a, const void *b)
-{
-    const reel_node *const *x = a, *const *y = b;
-    return (*x)->seq < (*y)->seq ? -1 : (*x)->seq > (*y)->seq;
-}
-
-static void set_doomed(reel_node *node, bool doomed)
-{
-    int writes = node->op->writes ? node->op->writes : 1;
-    for (int i = 0; i < writes && i < node->n_in; i++)
-        if (node->tensors[i] && node->tensors[i]->storage) node->tensors[i]->storage->doomed = doomed;
-}
-
-static bool reads_doomed(const reel_node *node)
-{
-    for (int i = 0; i < node->n_in; i++)
-        if (node->tensors[i] && node->tensors[i]->storage && node->tensors[i]->storage->doomed) return true;
-    return false;
-}
-
-static bool gather(reel_ctx *ctx, gathered *g, reel_tensor *const *targets, int64_t count, bool effects)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (!need(ctx, g, targets[i])) return false;
-    effects = effects && ctx->n_effects > 0;
-    bool ok = true;
-    int64_t pending = 0, replayed = 0;
-    for (reel_node *node = ctx->pending_last; node && ok; node = node->prev) {
-        if (effects) {
-            if (node->op->flags & REEL_OP_INPLACE) {
-                node->needed = true;
-                set_doomed(node, true);
-            } else if (!node->needed) {
-                node->needed = reads_doomed(node);
-            }
-        }
-        if (!node->needed) continue;
-        pending++;
-        for (int i = 0; i < node->n_in && ok; i++) ok = need(ctx, g, node->tensors[i]);
-        /* Dropped values may need others. */
-        for (; replayed < g->count && ok; replayed++) {
-            reel_node *again = g->nodes[replayed];
-            for (int i = 0; i < again->n_in && ok; i++) ok = need(ctx, g, again->tensors[i]);
-        }
-    }
-    for (; replayed < g->count && ok; replayed++) {
-        reel_node *again = g->nodes[replayed];
-        for (int i = 0; i < again->n_in && ok; i++) ok = need(ctx, g, again->tensors[i]);
-    }
-    if (effects)
-        for (reel_node *node = ctx->pending_last; node; node = node->prev)
-            if (node->op->flags & REEL_OP_INPLACE) set_doomed(node, false);
-    g->replays = g->count;
-    ok = ok && reel_grow(ctx, &g->nodes, &g->capacity, g->count + pending, sizeof *g->nodes);
-    if (g->replays > 1) qsort(g->nodes, (size_t)g->replays, sizeof *g->nodes, by_sequence);
-    for (reel_node *node = ctx->pending_first; node; node = node->next)
-        if (node->needed) {
-            if (ok) g->nodes[g->count++] = node;
-            node->needed = false;
-        }
-    for (int64_t i = 0; i < g->replays; i++) g->nodes[i]->needed = false;
-    return ok;
-}
 
 /* Playing one node */
 
@@ -123,7 +34,7 @@ static void set_buffer(reel_buffer *buffer, const reel_tensor *t)
                              .ndim = t->ndim, .dtype = (reel_dtype)t->dtype };
 }
 
-static bool check_versions(reel_ctx *ctx, const reel_node *node)
+bool reel_check_versions(reel_ctx *ctx, const reel_node *node)
 {
     for (int i = 0; i < node->n_in; i++) {
         const reel_tensor *t = node->tensors[i];
@@ -168,12 +79,7 @@ static bool check_finite(reel_ctx *ctx, const reel_node *node)
 
 static bool play_view(reel_node *node)
 {
-    reel_tensor *view = reel_node_out(node)[0], *base = node->tensors[0];
-    if (view->storage) return true;
-    view->storage = base->storage;
-    view->storage->refs++;
-    /* Until it has storage a view's offset counts from its base. */
-    view->offset += base->offset;
+    if (!reel_node_out(node)[0]->storage) reel_tensor_alias(reel_node_out(node)[0], node->tensors[0]);
     return true;
 }
 
@@ -211,7 +117,7 @@ static bool play_op(reel_ctx *ctx, reel_node *node)
 
 static bool play_node(reel_ctx *ctx, reel_node *node)
 {
-    bool ok = check_versions(ctx, node) &&
+    bool ok = reel_check_versions(ctx, node) &&
               (node->op->flags & REEL_OP_VIEW ? play_view(node) : play_op(ctx, node)) && (!ctx->anomaly || check_finite(ctx, node));
     reel_scratch_release(ctx);
     if (!ok) {
@@ -229,8 +135,17 @@ static bool play_node(reel_ctx *ctx, reel_node *node)
         for (int i = 0; i < writes && i < node->n_in; i++)
             if (node->tensors[i]) node->tensors[i]->storage->version++;
     }
+    for (int i = 0; i < node->n_in; i++)
+        if (node->tensors[i]) node->tensors[i]->pending_uses--;
     reel_node_played(node);
     return true;
+}
+
+static int64_t play_each(reel_ctx *ctx, reel_node **nodes, int64_t count)
+{
+    int64_t played = 0;
+    while (played < count && play_node(ctx, nodes[played])) played++;
+    return played;
 }
 
 /* Nodes that were to be played again and were not go back to their rest. */
@@ -246,14 +161,17 @@ bool reel_play_targets(reel_ctx *ctx, reel_tensor *const *targets, int64_t count
     if (ctx->error) return false;
     if (ctx->playing)
         return reel_fail(ctx, REEL_ERROR_CONTEXT, "a value was asked for from inside an op's play") != NULL;
-    gathered g = { 0 };
+    reel_collected g = { 0 };
     for (int64_t i = 0; i < count; i++) targets[i]->wanted = true;
-    bool ok = gather(ctx, &g, targets, count, effects);
+    bool ok = reel_tape_collect(ctx, &g, targets, count, effects);
     ctx->playing = true;
     int64_t played = 0;
-    while (ok && played < g.count) {
-        ok = play_node(ctx, g.nodes[played]);
-        played += ok;
+    if (ok && g.count > 1 && !ctx->eager && !ctx->anomaly) {
+        ok = reel_play_planned(ctx, g.nodes, g.count);
+        played = ok ? g.count : 0;
+    } else if (ok) {
+        played = play_each(ctx, g.nodes, g.count);
+        ok = played == g.count;
     }
     ctx->playing = false;
     for (int64_t i = played; i < g.replays; i++) forget_replay(g.nodes[i]);

@@ -166,8 +166,6 @@ void reel_node_played(reel_node *node)
     node->replay = false;
     node->live++; /* it must outlast the settling below */
     for (int i = 0; i < node->n_in; i++)
-        if (node->tensors[i]) node->tensors[i]->pending_uses--;
-    for (int i = 0; i < node->n_in; i++)
         if (node->tensors[i]) reel_tensor_settle(node->tensors[i]);
     for (int k = 0; k < node->n_out; k++)
         if (reel_node_out(node)[k]) reel_tensor_settle(reel_node_out(node)[k]);
@@ -271,6 +269,14 @@ static bool check_overwritten(reel_ctx *ctx, const reel_op *op, reel_tensor *t)
     if (t->producer && !t->requires_grad && t->storage) reel_tensor_cut(t);
     if (t->producer || !t->storage)
         return reel_fail(ctx, REEL_ERROR_VALUE, "%s: only a leaf can be overwritten, not the result of an op", op->name) != NULL;
+    if (t->storage->shared) { /* small values of a plan lie in one block: this one moves out */
+        reel_storage *own = reel_storage_new(ctx, t->numel, (reel_dtype)t->dtype);
+        if (!own) return false;
+        memcpy(own->data, reel_tensor_address(t), own->bytes);
+        reel_storage_unref(ctx, t->storage);
+        t->storage = own;
+        t->offset = 0;
+    }
     if (t->storage->borrowed)
         return reel_fail(ctx, REEL_ERROR_VALUE, "%s: memory borrowed by reel_borrow cannot be overwritten; copy it with reel_from",
                          op->name) != NULL;
@@ -350,11 +356,11 @@ static reel_tensor *output_new(reel_ctx *ctx, const reel_op *op, const reel_spec
 }
 
 /* Makes a view of memory that is there already. */
-static void alias(reel_tensor *view, const reel_tensor *base, int64_t offset)
+void reel_tensor_alias(reel_tensor *view, const reel_tensor *base)
 {
     view->storage = base->storage;
     view->storage->refs++;
-    view->offset = base->offset + offset;
+    view->offset = base->offset + view->view_offset;
 }
 
 reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs,
@@ -394,7 +400,7 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
             return NULL;
         }
         t->requires_grad = node->requires_grad && reel_dtype_is_float(infer.out[k].dtype);
-        if (view) t->offset = infer.out[k].offset;
+        if (view) t->view_offset = infer.out[k].offset;
         if (out) out[k] = t;
     }
     if (ctx->error) {
@@ -403,7 +409,7 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     }
     reel_tensor *result = infer.n_out ? reel_node_out(node)[0] : node->tensors[0];
     if (view && node->tensors[0]->storage) {
-        alias(result, node->tensors[0], infer.out[0].offset);
+        reel_tensor_alias(result, node->tensors[0]);
         if (!node->requires_grad) { /* memory under other strides: nothing to remember */
             reel_node_out(node)[0] = NULL;
             node_abandon(ctx, node);

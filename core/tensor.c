@@ -33,7 +33,7 @@ reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *
     if (!t) return NULL;
     memset(t, 0, offsetof(reel_tensor, shape));
     t->ctx = ctx;
-    t->handle = t->slot = -1;
+    t->handle = t->slot = t->plan_id = -1;
     t->dtype = (uint8_t)dtype;
     t->ndim = (uint8_t)shape->ndim;
     t->contiguous = true;

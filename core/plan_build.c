@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: MIT
+// Makes a plan: groups elementwise ops, orders the steps, and places every value in memory by its lifetime.
+#include <reel/core/plan.h>
+#include <string.h>
+
+typedef struct interval_list { /* live intervals of the arena, in order of offset */
+    struct interval {
+        int64_t offset, bytes;
+        int32_t value;
+    } *live;
+    int64_t count, capacity;
+} interval_list;
+
+typedef struct builder {
+    reel_ctx *ctx;
+    const reel_play_list *list;
+    reel_plan *plan;
+    int32_t n_nodes;
+    int32_t *group_of;   /* by node: its group before merging, or -1                              */
+    int32_t *merged;     /* by group: the group it went into, or itself                           */
+    int32_t *last_node;  /* by group: its last member                                             */
+    int32_t *size;       /* by group: members                                                     */
+    int32_t *step_of;    /* by node                                                               */
+    int32_t *operand_of; /* by value: operand in the group at hand                                */
+    bool *closed;        /* by group: a value of it has been read outside                         */
+    bool *outside;       /* by value: read outside of the group that makes it                     */
+    int32_t n_groups;
+    interval_list arena;
+} builder;
+
+static reel_tensor *tensor_of(const builder *b, int32_t v) { return b->list->values[v]; }
+static int32_t value_of(const reel_tensor *t) { return t ? t->plan_id : -1; }
+
+static int32_t find(const builder *b, int32_t group)
+{
+    while (b->merged[group] != group) group = b->merged[group];
+    return group;
+}
+
+static int32_t node_group(const builder *b, int32_t node) { return b->group_of[node] < 0 ? -1 : find(b, b->group_of[node]); }
+
+/* Values */
+
+static void describe_values(builder *b)
+{
+    const reel_play_list *list = b->list;
+    for (int32_t v = 0; v < b->plan->n_values; v++) {
+        reel_plan_value *value = &b->plan->values[v];
+        const reel_tensor *t = tensor_of(b, v);
+        *value = (reel_plan_value){ .numel = t->numel, .root = v, .first = -1, .last = -1, .made_by = -1, .dtype = t->dtype,
+                                    .ndim = t->ndim, .contiguous = t->contiguous, .place = REEL_PLACE_EXTERNAL };
+        value->bytes = t->numel * (int64_t)reel_dtype_size((reel_dtype)t->dtype);
+        memcpy(value->shape, t->shape, sizeof value->shape);
+        memcpy(value->strides, t->strides, sizeof value->strides);
+    }
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        const reel_node *node = list->nodes[n];
+        for (int k = 0; k < node->n_out; k++) {
+            const reel_tensor *t = node->tensors[node->n_in + k];
+            reel_plan_value *value = &b->plan->values[value_of(t)];
+            value->made_by = n;
+            value->output = (int8_t)k;
+            value->place = REEL_PLACE_ARENA;
+            value->kept = !t->storage && reel_value_outlives(t, b->ctx->eager);
+            if (!(node->op->flags & REEL_OP_VIEW)) continue;
+            const reel_plan_value *base = &b->plan->values[value_of(node->tensors[0])];
+            value->root = base->root;
+            value->offset = base->offset + t->view_offset * (int64_t)reel_dtype_size((reel_dtype)t->dtype);
+            value->place = REEL_PLACE_NONE;
+            if (value->kept) b->plan->values[value->root].kept = true; /* of external roots it means nothing */
+        }
+    }
+}
+
+/* Grouping */
+
+static bool fusable(const builder *b, const reel_node *node)
+{
+    if (!node->op->pointwise || node->n_in < 1 || node->n_in > 3 || node->n_out != 1) return false;
+    const reel_tensor *last = node->tensors[node->n_in - 1], *out = node->tensors[node->n_in];
+    for (int i = 0; i < node->n_in; i++)
+        if (!node->tensors[i]) return false;
+    return out->numel > 0 && out->ndim <= REEL_MAX_DIMS &&
+           reel_pointwise_tile(b->ctx->exec.isa, node->op->pointwise, (reel_dtype)last->dtype) != NULL;
+}
+
+static bool same_shape(const reel_plan_value *a, const reel_plan_value *b)
+{
+    return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof a->shape[0]) == 0;
+}
+
+static void close_all(builder *b)
+{
+    for (int32_t g = 0; g < b->n_groups; g++) b->closed[g] = true;
+}
+
+/* The group that node n may join through its input i, or -1; a group it reads from without joining is closed. */
+static int32_t joinable(builder *b, const reel_node *node, int i, bool can, const reel_plan_value *out)
+{
+    int32_t v = value_of(node->tensors[i]);
+    if (v < 0) return -1;
+    const reel_plan_value *value = &b->plan->values[v];
+    int32_t maker = b->plan->values[value->root].made_by;
+    if (maker < 0) return -1;
+    int32_t g = node_group(b, maker);
+    if (g < 0) return -1;
+    if (can && value->root == v && !b->closed[g] && same_shape(value, out)) return g;
+    b->closed[g] = true;
+    return -1;
+}
+
+static void group_nodes(builder *b)
+{
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        const reel_node *node = b->list->nodes[n];
+        b->group_of[n] = -1;
+        if (node->op->flags & REEL_OP_INPLACE) close_all(b);
+        bool can = fusable(b, node);
+        const reel_plan_value *out = node->n_out ? &b->plan->values[value_of(node->tensors[node->n_in])] : NULL;
+        int32_t into = -1;
+        /* Reads that close come first: a group read both as it is and broadcast cannot be joined. */
+        for (int i = 0; i < node->n_in; i++) joinable(b, node, i, can, out);
+        if (!can) continue;
+        for (int i = 0; i < node->n_in; i++) {
+            int32_t g = joinable(b, node, i, can, out);
+            if (g < 0 || g == into) continue;
+            if (into < 0 && b->size[g] < REEL_FUSED_MOST_OPS) {
+                into = g;
+            } else if (into >= 0 && b->size[g] + b->size[into] < REEL_FUSED_MOST_OPS) {
+                b->merged[g] = into;
+                b->size[into] += b->size[g];
+            } else {
+                b->closed[g] = true;
+            }
+        }
+        if (into < 0) {
+            into = b->n_groups++;
+            b->merged[into] = into;
+            b->closed[into] = false;
+            b->size[into] = 0;
+        }
+        b->group_of[n] = into;
+        b->last_node[into] = n;
+        b->size[into]++;
+    }
+    for (int32_t n = 0; n < b->n_nodes; n++) /* a merged group ends where its last part ends */
+        if (b->group_of[n] >= 0) b->last_node[find(b, b->group_of[n])] = n;
+}
+
+/* A lone op on strided operands is better off in its own play. */
+static void ungroup_lone_strided(builder *b)
+{
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        int32_t g = node_group(b, n);
+        if (g < 0 || b->size[g] != 1) continue;
+        const reel_node *node = b->list->nodes[n];
+        for (int i = 0; i < node->n_in; i++) {
+            const reel_tensor *t = node->tensors[i];
+            if (t->numel != 1 && !(t->contiguous && t->numel == node->tensors[node->n_in]->numel)) b->group_of[n] = -1;
+        }
+    }
+}
+
+static void find_outside_uses(builder *b)
+{
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        const reel_node *node = b->list->nodes[n];
+        int32_t g = node_group(b, n);
+        for (int i = 0; i < node->n_in; i++) {
+            int32_t v = value_of(node->tensors[i]);
+            if (v < 0) continue;
+            int32_t root = b->plan->values[v].root, maker = b->plan->values[root].made_by;
+            if (maker >= 0 && (g < 0 || node_group(b, maker) != g)) b->outside[root] = true;
+        }
+    }
+}
+
+/* Steps */
+
+static void add_op_step(builder *b, int32_t n)
+{
+    reel_plan *plan = b->plan;
+    const reel_node *node = b->list->nodes[n];
+    plan->steps[plan->n_steps] = (reel_plan_step){ .node = n, .group = -1, .buffers = plan->n_buffers };
+    b->step_of[n] = plan->n_steps++;
+    for (int i = 0; i < node->n_in + node->n_out; i++) {
+        int32_t v = value_of(node->tensors[i]);
+        reel_buffer *buffer = &plan->buffers[plan->n_buffers];
+        plan->buffer_values[plan->n_buffers++] = v;
+        *buffer = (reel_buffer){ 0 };
+        if (v < 0) continue;
+        const reel_plan_value *value = &plan->values[v];
+        *buffer = (reel_buffer){ .shape = value->shape, .strides = value->strides, .numel = value->numel, .ndim = value->ndim,
+                                 .dtype = (reel_dtype)value->dtype };
+    }
+}
+
+static int16_t add_operand(builder *b, reel_fused *group, int32_t v, int32_t g)
+{
+    if (b->operand_of[v] >= 0) return (int16_t)b->operand_of[v];
+    const reel_plan_value *value = &b->plan->values[v];
+    reel_operand *operand = &group->operands[group->n_operands];
+    *operand = (reel_operand){ .value = v, .buffer = -1, .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype) };
+    bool inside = value->made_by >= 0 && value->root == v && node_group(b, value->made_by) == g;
+    if (inside) {
+        operand->written = value->kept || b->outside[v];
+        operand->kind = operand->written ? REEL_OPERAND_MEMORY : REEL_OPERAND_TILE;
+    } else if (value->numel == 1) {
+        operand->kind = group->numel == 1 ? REEL_OPERAND_MEMORY : REEL_OPERAND_SCALAR;
+    } else if (value->numel == group->numel && value->contiguous) {
+        operand->kind = REEL_OPERAND_MEMORY;
+    } else {
+        operand->kind = REEL_OPERAND_STRIDED;
+        int lead = group->ndim - value->ndim;
+        for (int axis = lead; axis < group->ndim; axis++)
+            operand->strides[axis] = value->shape[axis - lead] == 1 ? 0 : value->strides[axis - lead];
+    }
+    b->operand_of[v] = group->n_operands;
+    return (int16_t)group->n_operands++;
+}
+
+/* Gives tile buffers to the operands that need one; a value's buffer is free again after its last reader. */
+static void assign_buffers(reel_fused *group)
+{
+    int16_t free_list[REEL_FUSED_MOST_OPERANDS];
+    int n_free = 0, n_memory = 0, size = 1;
+    for (int32_t k = 0; k < group->n_operands; k++) {
+        reel_operand *operand = &group->operands[k];
+        if (operand->size > size) size = operand->size;
+        if (operand->kind == REEL_OPERAND_MEMORY) n_memory++;
+        if (operand->kind == REEL_OPERAND_SCALAR || operand->kind == REEL_OPERAND_STRIDED)
+            operand->buffer = (int16_t)group->n_buffers++;
+    }
+    int32_t last_read[REEL_FUSED_MOST_OPERANDS];
+    for (int32_t k = 0; k < group->n_operands; k++) last_read[k] = -1;
+    for (int32_t j = 0; j < group->n_ops; j++)
+        for (int i = 0; i < 3; i++)
+            if (group->ops[j].in[i] >= 0) last_read[group->ops[j].in[i]] = j;
+    for (int32_t j = 0; j < group->n_ops; j++) {
+        const reel_fused_op *op = &group->ops[j];
+        reel_operand *out = &group->operands[op->out];
+        /* A result may take the buffer of an operand of its size that is read for the last time. */
+        if (out->kind == REEL_OPERAND_TILE) {
+            for (int i = 0; i < 3 && out->buffer < 0; i++) {
+                if (op->in[i] < 0) continue;
+                reel_operand *in = &group->operands[op->in[i]];
+                if (in->kind != REEL_OPERAND_TILE || in->size != out->size || last_read[op->in[i]] != j) continue;
+                out->buffer = in->buffer;
+                last_read[op->in[i]] = -2; /* given away */
+            }
+            if (out->buffer < 0) out->buffer = n_free ? free_list[--n_free] : (int16_t)group->n_buffers++;
+        }
+        for (int i = 0; i < 3; i++) {
+            if (op->in[i] < 0 || last_read[op->in[i]] != j || group->operands[op->in[i]].kind != REEL_OPERAND_TILE) continue;
+            free_list[n_free++] = group->operands[op->in[i]].buffer;
+            last_read[op->in[i]] = -2;
+        }
+    }
+    int64_t tile = 32768 / ((int64_t)(group->n_buffers + n_memory) * size);
+    tile = tile > 4096 ? 4096 : tile < 256 ? 256 : tile;
+    group->tile = (int32_t)(tile / REEL_TILE_LANES * REEL_TILE_LANES);
+}
+
+static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, int32_t *operands_used, reel_fused_op *ops,
+                           reel_operand *operands, const int32_t *members, int32_t n_members)
+{
+    reel_plan *plan = b->plan;
+    reel_fused *group = &plan->groups[plan->n_groups];
+    const reel_node *last = b->list->nodes[n];
+    const reel_plan_value *out = &plan->values[value_of(last->tensors[last->n_in])];
+    *group = (reel_fused){ .ops = ops + *ops_used, .operands = operands + *operands_used, .numel = out->numel, .ndim = out->ndim };
+    memcpy(group->shape, out->shape, sizeof group->shape);
+    for (int32_t m = 0; m < n_members; m++) {
+        const reel_node *node = b->list->nodes[members[m]];
+        reel_fused_op *op = &group->ops[group->n_ops++];
+        const reel_tensor *typed = node->tensors[node->n_in - 1];
+        *op = (reel_fused_op){ .node = members[m], .in = { -1, -1, -1 } };
+        op->fn = reel_pointwise_tile(b->ctx->exec.isa, node->op->pointwise, (reel_dtype)typed->dtype);
+        for (int i = 0; i < node->n_in; i++) op->in[i] = add_operand(b, group, value_of(node->tensors[i]), g);
+        op->out = add_operand(b, group, value_of(node->tensors[node->n_in]), g);
+        b->step_of[members[m]] = plan->n_steps;
+    }
+    for (int32_t k = 0; k < group->n_operands; k++) b->operand_of[group->operands[k].value] = -1;
+    assign_buffers(group);
+    *ops_used += group->n_ops;
+    *operands_used += group->n_operands;
+    plan->steps[plan->n_steps++] = (reel_plan_step){ .node = -1, .group = plan->n_groups++, .buffers = -1 };
+}
+
+/* Lifetimes and places */
+
+static void touch(builder *b, int32_t v, int32_t step)
+{
+    if (v < 0) return;
+    reel_plan_value *root = &b->plan->values[b->plan->values[v].root];
+    if (root->first < 0) root->first = step;
+    if (step > root->last) root->last = step;
+}
+
+static void find_lifetimes(builder *b)
+{
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        const reel_node *node = b->list->nodes[n];
+        if (node->op->flags & REEL_OP_VIEW) continue;
+        for (int i = 0; i < node->n_in + node->n_out; i++) touch(b, value_of(node->tensors[i]), b->step_of[n]);
+    }
+}
+
+static void place_values(builder *b)
+{
+    reel_plan *plan = b->plan;
+    for (int32_t v = 0; v < plan->n_values; v++) {
+        reel_plan_value *value = &plan->values[v];
+        if (value->made_by < 0 || value->root != v) continue;
+        if (value->kept && value->bytes <= REEL_SHARED_BYTES) {
+            value->place = REEL_PLACE_SHARED;
+            value->offset = plan->shared_bytes;
+            plan->shared_bytes += (value->bytes + 63) & ~(int64_t)63;
+        } else if (value->kept) {
+            value->place = REEL_PLACE_OWN;
+        } else if (node_group(b, value->made_by) >= 0 && !b->outside[v]) {
+            value->place = REEL_PLACE_NONE;
+        }
+    }
+}
+
+static bool arena_take(builder *b, int32_t v)
+{
+    interval_list *arena = &b->arena;
+    reel_plan_value *value = &b->plan->values[v];
+    int64_t bytes = (value->bytes + 63) & ~(int64_t)63, at = 0, best = -1, best_gap = INT64_MAX, place = 0;
+    if (bytes == 0) bytes = 64;
+    for (int64_t i = 0; i <= arena->count; i++) {
+        int64_t gap = i < arena->count ? arena->live[i].offset - at : INT64_MAX;
+        if (gap >= bytes && gap < best_gap) {
+            best = at;
+            best_gap = gap;
+            place = i;
+        }
+        if (i < arena->count) at = arena->live[i].offset + arena->live[i].bytes;
+    }
+    if (best < 0) {
+        best = at;
+        place = arena->count;
+    }
+    if (!reel_grow(b->ctx, &arena->live, &arena->capacity, arena->count + 1, sizeof *arena->live)) return false;
+    memmove(arena->live + place + 1, arena->live + place, (size_t)(arena->count - place) * sizeof *arena->live);
+    arena->live[place] = (struct interval){ best, bytes, v };
+    arena->count++;
+    value->offset = best;
+    if (best + bytes > b->plan->arena_bytes) b->plan->arena_bytes = best + bytes;
+    return true;
+}
+
+static void arena_give_back(builder *b, int32_t v)
+{
+    interval_list *arena = &b->arena;
+    for (int64_t i = 0; i < arena->count; i++)
+        if (arena->live[i].value == v) {
+            memmove(arena->live + i, arena->live + i + 1, (size_t)(arena->count - i - 1) * sizeof *arena->live);
+            arena->count--;
+            return;
+        }
+}
+
+/* A group's result may overwrite an operand that dies with the step and is not read after the result is written. */
+static bool take_over(builder *b, const reel_fused *group, int32_t k, int32_t step)
+{
+    reel_plan *plan = b->plan;
+    const reel_operand *out = &group->operands[k];
+    int32_t writer = -1;
+    for (int32_t j = 0; j < group->n_ops; j++)
+        if (group->ops[j].out == k) writer = j;
+    for (int32_t m = 0; m < group->n_operands; m++) {
+        const reel_operand *in = &group->operands[m];
+        reel_plan_value *value = &plan->values[in->value];
+        if (in->kind != REEL_OPERAND_MEMORY || in->written || in->size != out->size || value->root != in->value ||
+            value->place != REEL_PLACE_ARENA || value->last != step)
+            continue;
+        bool read_later = false;
+        for (int32_t j = writer + 1; j < group->n_ops; j++)
+            for (int i = 0; i < 3; i++) read_later |= group->ops[j].in[i] == m;
+        if (read_later) continue;
+        for (int64_t i = 0; i < b->arena.count; i++)
+            if (b->arena.live[i].value == in->value) {
+                b->arena.live[i].value = out->value;
+                plan->values[out->value].offset = value->offset;
+                return true;
+            }
+    }
+    return false;
+}
+
+static bool lay_out_arena(builder *b)
+{
+    reel_plan *plan = b->plan;
+    for (int32_t s = 0; s < plan->n_steps; s++) {
+        const reel_plan_step *step = &plan->steps[s];
+        const reel_fused *group = step->group >= 0 ? &plan->groups[step->group] : NULL;
+        int32_t n = group ? group->n_operands : b->list->nodes[step->node]->n_in + b->list->nodes[step->node]->n_out;
+        for (int32_t k = 0; k < n; k++) {
+            int32_t v = group ? group->operands[k].value : plan->buffer_values[step->buffers + k];
+            if (v < 0 || plan->values[v].place != REEL_PLACE_ARENA || plan->values[v].first != s) continue;
+            if (group && take_over(b, group, k, s)) continue;
+            if (!arena_take(b, v)) return false;
+        }
+        for (int32_t k = 0; k < n; k++) {
+            int32_t v = group ? group->operands[k].value : plan->buffer_values[step->buffers + k];
+            if (v < 0) continue;
+            int32_t root = plan->values[v].root;
+            if (plan->values[root].place == REEL_PLACE_ARENA && plan->values[root].last == s) arena_give_back(b, root);
+        }
+    }
+    return true;
+}
+
+/* The whole */
+
+static void make_steps(builder *b, reel_fused_op *ops, reel_operand *operands, int32_t *members, int32_t *starts)
+{
+    int32_t ops_used = 0, operands_used = 0;
+    /* Members of each group, in order: counted, then put in place. */
+    for (int32_t g = 0; g <= b->n_groups; g++) starts[g] = 0;
+    for (int32_t n = 0; n < b->n_nodes; n++)
+        if (b->group_of[n] >= 0) starts[node_group(b, n) + 1]++;
+    for (int32_t g = 0; g < b->n_groups; g++) starts[g + 1] += starts[g];
+    for (int32_t n = 0; n < b->n_nodes; n++)
+        if (b->group_of[n] >= 0) members[starts[node_group(b, n)]++] = n;
+    for (int32_t g = b->n_groups; g > 0; g--) starts[g] = starts[g - 1];
+    starts[0] = 0;
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        int32_t g = node_group(b, n);
+        if (b->list->nodes[n]->op->flags & REEL_OP_VIEW) continue;
+        if (g < 0)
+            add_op_step(b, n);
+        else if (b->last_node[g] == n)
+            add_group_step(b, n, g, &ops_used, &operands_used, ops, operands, members + starts[g], starts[g + 1] - starts[g]);
+    }
+}
+
+static void *carve(char **at, size_t bytes)
+{
+    void *part = *at;
+    *at += (bytes + 63) & ~(size_t)63;
+    return part;
+}
+
+reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
+{
+    size_t n = (size_t)list->n_nodes, v = (size_t)list->n_values, slots = 0;
+    for (size_t i = 0; i < n; i++) slots += (size_t)list->nodes[i]->n_in + list->nodes[i]->n_out;
+    size_t key_bytes = (size_t)list->key_words * sizeof *list->key;
+    size_t bytes = sizeof(reel_plan) + key_bytes + v * sizeof(reel_plan_value) + n * sizeof(reel_plan_step) +
+                   slots * (sizeof(reel_buffer) + sizeof(int32_t)) + n * (sizeof(reel_fused) + sizeof(reel_fused_op)) +
+                   slots * sizeof(reel_operand) + 16 * 64;
+    size_t work_bytes = n * 7 * sizeof(int32_t) + v * (sizeof(int32_t) + sizeof(bool)) + n * sizeof(bool) + 16 * 64;
+    char *block = reel_pool_alloc(ctx, bytes), *work = block ? reel_pool_alloc(ctx, work_bytes) : NULL;
+    if (!work) {
+        reel_pool_free(ctx, block, bytes);
+        return NULL;
+    }
+    char *at = block;
+    reel_plan *plan = carve(&at, sizeof *plan);
+    memset(plan, 0, sizeof *plan);
+    plan->bytes = bytes;
+    plan->hash = list->hash;
+    plan->key_words = list->key_words;
+    plan->key = carve(&at, key_bytes);
+    memcpy(plan->key, list->key, key_bytes);
+    plan->values = carve(&at, v * sizeof *plan->values);
+    plan->n_values = (int32_t)v;
+    plan->steps = carve(&at, n * sizeof *plan->steps);
+    plan->buffers = carve(&at, slots * sizeof *plan->buffers);
+    plan->buffer_values = carve(&at, slots * sizeof *plan->buffer_values);
+    plan->groups = carve(&at, n * sizeof *plan->groups);
+    reel_fused_op *ops = carve(&at, n * sizeof *ops);
+    reel_operand *operands = carve(&at, slots * sizeof *operands);
+    at = work;
+    builder b = { .ctx = ctx, .list = list, .plan = plan, .n_nodes = (int32_t)n };
+    b.group_of = carve(&at, n * sizeof(int32_t));
+    b.merged = carve(&at, n * sizeof(int32_t));
+    b.last_node = carve(&at, n * sizeof(int32_t));
+    b.size = carve(&at, n * sizeof(int32_t));
+    b.step_of = carve(&at, n * sizeof(int32_t));
+    int32_t *members = carve(&at, n * sizeof(int32_t)), *starts = carve(&at, (n + 1) * sizeof(int32_t));
+    b.operand_of = carve(&at, v * sizeof(int32_t));
+    b.closed = carve(&at, n * sizeof(bool));
+    b.outside = carve(&at, v * sizeof(bool));
+    memset(b.outside, 0, v * sizeof(bool));
+    for (size_t i = 0; i < v; i++) b.operand_of[i] = -1;
+    describe_values(&b);
+    group_nodes(&b);
+    ungroup_lone_strided(&b);
+    find_outside_uses(&b);
+    make_steps(&b, ops, operands, members, starts);
+    find_lifetimes(&b);
+    place_values(&b);
+    bool ok = lay_out_arena(&b);
+    if (b.arena.live) reel_pool_free(ctx, b.arena.live, (size_t)b.arena.capacity * sizeof *b.arena.live);
+    reel_pool_free(ctx, work, work_bytes);
+    if (ok) return plan;
+    reel_plan_destroy(ctx, plan);
+    return NULL;
+}
+
+void reel_plan_destroy(reel_ctx *ctx, reel_plan *plan) { reel_pool_free(ctx, plan, plan->bytes); }

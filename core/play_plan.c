@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// Plays a list of nodes by its plan.
+#include <reel/core/plan.h>
+#include <string.h>
+
+typedef struct planned_run {
+    reel_ctx *ctx;
+    reel_play_list list;
+    reel_plan *plan;
+    void **address; /* by value */
+    reel_storage *shared;
+    int64_t effects_played;
+} planned_run;
+
+static bool hold_arena(reel_ctx *ctx, int64_t bytes)
+{
+    if ((size_t)bytes <= ctx->arena_bytes) return true;
+    if (ctx->arena) reel_pool_free(ctx, ctx->arena, ctx->arena_bytes);
+    ctx->arena_bytes = 0;
+    ctx->arena = reel_pool_alloc(ctx, (size_t)bytes);
+    if (ctx->arena) ctx->arena_bytes = (size_t)bytes;
+    return ctx->arena != NULL;
+}
+
+/* Gives every value its memory; kept ones get storages that their tensors hold from here on. */
+static bool place(planned_run *run)
+{
+    reel_ctx *ctx = run->ctx;
+    const reel_plan *plan = run->plan;
+    if (!hold_arena(ctx, plan->arena_bytes)) return false;
+    if (plan->shared_bytes > 0) {
+        run->shared = reel_storage_new(ctx, plan->shared_bytes, REEL_U8);
+        if (!run->shared) return false;
+        run->shared->shared = true;
+    }
+    for (int32_t v = 0; v < plan->n_values; v++) {
+        const reel_plan_value *value = &plan->values[v];
+        reel_tensor *t = run->list.values[v];
+        switch (value->place) {
+        case REEL_PLACE_EXTERNAL: run->address[v] = reel_tensor_address(t); break;
+        case REEL_PLACE_ARENA: run->address[v] = (char *)ctx->arena + value->offset; break;
+        case REEL_PLACE_SHARED:
+            run->address[v] = (char *)run->shared->data + value->offset;
+            t->storage = run->shared;
+            run->shared->refs++;
+            t->offset = value->offset / (int64_t)reel_dtype_size((reel_dtype)value->dtype);
+            break;
+        case REEL_PLACE_OWN:
+            t->storage = reel_storage_new(ctx, value->numel, (reel_dtype)value->dtype);
+            if (!t->storage) return false;
+            t->offset = 0;
+            run->address[v] = t->storage->data;
+            break;
+        default:
+            run->address[v] = NULL;
+            if (value->root == v) break;
+            run->address[v] = (char *)run->address[value->root] + value->offset;
+            if (value->kept) {
+                const reel_node *node = run->list.nodes[value->made_by];
+                reel_tensor *root = run->list.values[value->root];
+                t->storage = root->storage;
+                t->storage->refs++;
+                t->offset = root->offset + value->offset / (int64_t)reel_dtype_size((reel_dtype)value->dtype);
+                (void)node;
+            }
+            break;
+        }
+    }
+    return true;
+}
+
+static bool play_op_step(planned_run *run, const reel_plan_step *step)
+{
+    reel_ctx *ctx = run->ctx;
+    const reel_plan *plan = run->plan;
+    reel_node *node = run->list.nodes[step->node];
+    const reel_op *op = node->op;
+    int n = node->n_in + node->n_out;
+    bool empty = node->n_out > 0;
+    for (int i = 0; i < n; i++) {
+        int32_t v = plan->buffer_values[step->buffers + i];
+        if (v < 0) continue;
+        plan->buffers[step->buffers + i].data = run->address[v];
+        if (i >= node->n_in && plan->values[v].numel > 0) empty = false;
+    }
+    if (!reel_check_versions(ctx, node)) return false;
+    if (!empty) {
+        reel_play play = { .op = op, .ctx = ctx, .exec = &ctx->exec, .attrs = node->attrs, .n_in = node->n_in, .n_out = node->n_out,
+                           .in = plan->buffers + step->buffers, .out = plan->buffers + step->buffers + node->n_in };
+        if (!op->play(&play) || ctx->error) {
+            reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", op->name);
+            return false;
+        }
+    }
+    if (op->flags & REEL_OP_INPLACE) {
+        int writes = op->writes ? op->writes : 1;
+        for (int i = 0; i < writes && i < node->n_in; i++)
+            if (node->tensors[i]) node->tensors[i]->storage->version++;
+        node->needed = true; /* has happened, whatever comes later */
+        run->effects_played++;
+    }
+    return true;
+}
+
+static bool play_group_step(planned_run *run, const reel_fused *group)
+{
+    for (int32_t k = 0; k < group->n_ops; k++)
+        if (!reel_check_versions(run->ctx, run->list.nodes[group->ops[k].node])) return false;
+    return reel_fused_play(group, &run->ctx->exec, run->address, run->list.nodes);
+}
+
+static bool play_steps(planned_run *run)
+{
+    const reel_plan *plan = run->plan;
+    for (int32_t s = 0; s < plan->n_steps; s++) {
+        const reel_plan_step *step = &plan->steps[s];
+        bool ok = step->group >= 0 ? play_group_step(run, &plan->groups[step->group]) : play_op_step(run, step);
+        reel_scratch_release(run->ctx);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+/* Takes back what a failed play has begun; effects that have happened are played, the others are not. */
+static void undo(planned_run *run)
+{
+    if (run->plan && run->address)
+        for (int32_t v = 0; v < run->plan->n_values; v++) {
+            const reel_plan_value *value = &run->plan->values[v];
+            reel_tensor *t = run->list.values[v];
+            if (value->made_by < 0 || !value->kept || !t->storage) continue;
+            reel_storage_unref(run->ctx, t->storage);
+            t->storage = NULL;
+        }
+    for (int64_t n = 0; n < run->list.n_nodes; n++) {
+        reel_node *node = run->list.nodes[n];
+        for (int i = 0; i < node->n_in; i++)
+            if (node->tensors[i]) node->tensors[i]->pending_uses++;
+    }
+    for (int64_t n = 0; n < run->list.n_nodes; n++) {
+        reel_node *node = run->list.nodes[n];
+        if (!node->needed) continue;
+        node->needed = false;
+        for (int i = 0; i < node->n_in; i++)
+            if (node->tensors[i]) node->tensors[i]->pending_uses--;
+        reel_node_played(node);
+    }
+}
+
+bool reel_play_planned(reel_ctx *ctx, reel_node **nodes, int64_t count)
+{
+    planned_run run = { .ctx = ctx, .list = { .nodes = nodes, .n_nodes = count } };
+    reel_play_list *list = &run.list;
+    /* From here on the nodes count as played: what is still counted after this is needed by others. */
+    for (int64_t n = 0; n < count; n++)
+        for (int i = 0; i < nodes[n]->n_in; i++)
+            if (nodes[n]->tensors[i]) nodes[n]->tensors[i]->pending_uses--;
+    bool ok = reel_plan_key(ctx, list);
+    run.plan = ok ? reel_plan_for(ctx, list) : NULL;
+    for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = -1;
+    size_t address_bytes = (size_t)(list->n_values + 1) * sizeof *run.address;
+    if (run.plan) run.address = reel_pool_alloc(ctx, address_bytes);
+    ok = run.address && place(&run) && play_steps(&run);
+    if (ok)
+        for (int64_t n = 0; n < count; n++) {
+            nodes[n]->needed = false;
+            reel_node_played(nodes[n]);
+        }
+    else
+        undo(&run);
+    if (run.shared) reel_storage_unref(ctx, run.shared);
+    if (run.address) reel_pool_free(ctx, run.address, address_bytes);
+    if (list->values) reel_pool_free(ctx, list->values, (size_t)list->values_capacity * sizeof *list->values);
+    if (list->key) reel_pool_free(ctx, list->key, (size_t)list->key_capacity * sizeof *list->key);
+    return ok;
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// The planner: same values as one op at a time, repeated steps that plan and allocate nothing, graphs that change.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <reel/reel.h>
+#include <stdlib.h>
+#include <string.h>
+
+static reel_ctx *ctx;
+static void setup(void) { ctx = reel_ctx_new(NULL); }
+static void teardown(void)
+{
+    cr_expect_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(ctx);
+}
+TestSuite(plan, .init = setup, .fini = teardown);
+
+/* A random expression over `x` and `w`, the same for the same seed: elementwise trees, broadcasts, views, reductions,
+ * products and branches. */
+static reel_tensor *expression(reel_ctx *c, reel_tensor *x, reel_tensor *w, uint64_t seed, int depth)
+{
+    reel_generator random = { .seed = seed };
+    reel_tensor *values[64] = { x, reel_matmul(x, w) };
+    int n = 2;
+    for (int i = 0; i < depth; i++) {
+        reel_tensor *a = values[reel_generator_below(&random, n)], *b = values[reel_generator_below(&random, n)], *y = NULL;
+        switch (reel_generator_below(&random, 10)) {
+        case 0: y = reel_add(a, b); break;
+        case 1: y = reel_mul(a, reel_tanh(b)); break;
+        case 2: y = reel_sub(a, reel_mean(b, REEL_DIMS(1), true)); break;
+        case 3: y = reel_matmul(reel_tanh(a), w); break;
+        case 4: y = reel_sigmoid(a); break;
+        case 5: y = reel_relu(reel_sub(a, b)); break;
+        case 6: y = reel_transpose(reel_contiguous(reel_transpose(a, 0, 1)), 0, 1); break;
+        case 7: y = reel_softmax(a, 1); break;
+        case 8: y = reel_mul(reel_slice(a, 0, 0, 1, 1), b); break;
+        default: y = reel_where(reel_gt(a, b), a, reel_mul_scalar(b, 0.5)); break;
+        }
+        values[n++] = y;
+    }
+    reel_tensor *total = reel_mean(reel_square(values[n - 1]), REEL_ALL_DIMS, false);
+    for (int i = 1; i < n; i += 3) total = reel_add(total, reel_mean(values[i], REEL_ALL_DIMS, false));
+    (void)c;
+    return total;
+}
+
+typedef struct outcome {
+    double loss;
+    float gradient[64];
+} outcome;
+
+static outcome run(reel_ctx *c, uint64_t seed, int64_t rows, int depth)
+{
+    outcome result;
+    memset(&result, 0, sizeof result);
+    REEL_SCOPE(c)
+    {
+        reel_generator random = { .seed = 99 };
+        reel_tensor *w = reel_set_requires_grad(reel_randn(c, &random, REEL_SHAPE(8, 8), REEL_F32, 0, 0.3), true);
+        reel_tensor *x = reel_randn(c, &random, REEL_SHAPE(rows, 8), REEL_F32, 0, 1);
+        reel_tensor *loss = expression(c, x, w, seed, depth);
+        reel_backward(loss);
+        result.loss = reel_item(loss);
+        reel_copy_out(reel_grad_of(w), result.gradient, sizeof result.gradient);
+    }
+    return result;
+}
+
+Test(plan, gives_the_bits_of_eager_play)
+{
+    reel_ctx *eager = reel_ctx_new(&(reel_ctx_opts){ .eager = true });
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        int64_t rows = 1 + (int64_t)(seed % 37) * 3;
+        outcome a = run(ctx, seed, rows, 3 + (int)(seed % 20)), b = run(eager, seed, rows, 3 + (int)(seed % 20));
+        cr_assert(memcmp(&a.loss, &b.loss, sizeof a.loss) == 0, "seed %d: %.9g and %.9g", (int)seed, a.loss, b.loss);
+        cr_assert(memcmp(a.gradient, b.gradient, sizeof a.gradient) == 0, "seed %d", (int)seed);
+    }
+    cr_assert_eq(reel_ctx_error(eager), REEL_OK, "%s", reel_ctx_error_message(eager));
+    reel_ctx_free(eager);
+}
+
+Test(plan, gives_the_same_bits_at_any_number_of_threads)
+{
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        outcome first = { 0 };
+        for (int threads = 1; threads <= 4; threads *= 2) {
+            reel_ctx *c = reel_ctx_new(&(reel_ctx_opts){ .threads = threads });
+            outcome result = run(c, seed, 20000, 12);
+            if (threads == 1) first = result;
+            cr_assert(memcmp(&result.loss, &first.loss, sizeof first.loss) == 0, "seed %d, %d threads", (int)seed, threads);
+            cr_assert(memcmp(result.gradient, first.gradient, sizeof first.gradient) == 0, "seed %d, %d threads", (int)seed, threads);
+            reel_ctx_free(c);
+        }
+    }
+}
+
+Test(plan, of_a_repeated_step_is_found_and_allocates_nothing)
+{
+    reel_tensor *w = reel_set_requires_grad(reel_randn(ctx, NULL, REEL_SHAPE(8, 8), REEL_F32, 0, 0.3), true);
+    reel_tensor *x = reel_randn(ctx, NULL, REEL_SHAPE(300, 8), REEL_F32, 0, 1);
+    reel_eval(w), reel_eval(x);
+    reel_memory_stats warm = { 0 };
+    for (int step = 0; step < 50; step++) {
+        REEL_SCOPE(ctx)
+        {
+            reel_tensor *loss = expression(ctx, x, w, 5, 18);
+            reel_backward(loss);
+            reel_assign(w, reel_sub(reel_detach(w), reel_mul_scalar(reel_grad_of(w), 0.01 / (1 + step))));
+            reel_clear_grad(w);
+            reel_item(loss);
+        }
+        if (step == 2) warm = reel_ctx_memory(ctx);
+    }
+    reel_memory_stats now = reel_ctx_memory(ctx);
+    cr_assert_eq(now.system_allocations, warm.system_allocations);
+    cr_assert_eq(now.plan_misses, warm.plan_misses);
+    cr_assert_gt(now.plan_hits, warm.plan_hits + 40);
+    cr_assert_eq(now.tensors_now, warm.tensors_now);
+}
+
+Test(plan, of_a_graph_that_always_changes_stays_bounded)
+{
+    reel_tensor *w = reel_set_requires_grad(reel_randn(ctx, NULL, REEL_SHAPE(8, 8), REEL_F32, 0, 0.3), true);
+    reel_eval(w);
+    size_t held = 0;
+    for (int step = 0; step < 3000; step++) {
+        REEL_SCOPE(ctx)
+        {
+            reel_tensor *x = reel_randn(ctx, NULL, REEL_SHAPE(1 + step % 23, 8), REEL_F32, 0, 1);
+            reel_tensor *loss = expression(ctx, x, w, (uint64_t)step, 2 + step % 17);
+            reel_backward(loss);
+            reel_assign(w, reel_sub(reel_detach(w), reel_mul_scalar(reel_grad_of(w), 0.001)));
+            reel_clear_grad(w);
+            cr_assert(isfinite(reel_item(loss)));
+        }
+        if (step == 1500) held = reel_ctx_memory(ctx).pool;
+    }
+    cr_assert_leq(reel_ctx_memory(ctx).pool, held + held / 4);
+}
+
+Test(plan, fuses_without_touching_what_is_asked_for_later)
+{
+    reel_tensor *x = reel_rand(ctx, NULL, REEL_SHAPE(50000), REEL_F32, -1, 1);
+    reel_tensor *a = reel_mul_scalar(x, 2), *b = reel_exp(a), *c = reel_add(b, a);
+    reel_tensor *d = reel_sum(c, REEL_ALL_DIMS, false);
+    double sum = reel_item(d);
+    cr_assert(isfinite(sum));
+    const float *xs = reel_data_f32(x), *as = reel_data_f32(a), *bs = reel_data_f32(b), *cs = reel_data_f32(c);
+    for (int i = 0; i < 50000; i++) {
+        cr_assert_eq(as[i], 2 * xs[i]);
+        cr_assert_float_eq(bs[i], expf(as[i]), 1e-5 * bs[i]);
+        cr_assert_eq(cs[i], bs[i] + as[i]);
+    }
+}
+
+Test(plan, broadcasts_inside_a_fused_chain)
+{
+    reel_tensor *x = reel_rand(ctx, NULL, REEL_SHAPE(7, 5, 11), REEL_F64, -1, 1);
+    reel_tensor *row = reel_rand(ctx, NULL, REEL_SHAPE(11), REEL_F64, -1, 1), *mid = reel_rand(ctx, NULL, REEL_SHAPE(5, 1), REEL_F64, -1, 1);
+    reel_eval_all((reel_tensor *[]){ x, row, mid }, 3);
+    reel_tensor *y = reel_mul(reel_add(reel_mul(x, row), mid), reel_scalar(ctx, REEL_F64, 3));
+    const double *ys = reel_data_f64(y), *xs = reel_data_f64(x), *rows = reel_data_f64(row), *mids = reel_data_f64(mid);
+    for (int i = 0; i < 7 * 5 * 11; i++)
+        cr_assert_float_eq(ys[i], (xs[i] * rows[i % 11] + mids[i / 11 % 5]) * 3, 1e-15);
+}
+
+/* Torture: every allocation of a training program fails once. */
+
+typedef struct failing {
+    int64_t calls, fail_at, live;
+} failing;
+
+static void *failing_allocate(void *user, size_t bytes, size_t alignment)
+{
+    failing *f = user;
+    if (++f->calls == f->fail_at) return NULL;
+    void *memory = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    f->live += memory != NULL;
+    return memory;
+}
+
+static void failing_release(void *user, void *memory)
+{
+    ((failing *)user)->live -= memory != NULL;
+    free(memory);
+}
+
+Test(plan, survives_every_failing_allocation)
+{
+    int64_t survived = 0;
+    for (int64_t at = 1; at < 2000; at++) {
+        failing f = { .fail_at = at };
+        reel_ctx *c = reel_ctx_new(&(reel_ctx_opts){ .threads = 1, .allocate = failing_allocate, .release = failing_release,
+                                                     .allocator_user = &f });
+        if (!c) continue;
+        outcome result = run(c, 11, 4000, 14);
+        bool failed = reel_ctx_error(c) != REEL_OK;
+        if (failed) cr_assert_eq(reel_ctx_error(c), REEL_ERROR_MEMORY, "%s", reel_ctx_error_message(c));
+        if (!failed) cr_assert(isfinite(result.loss));
+        reel_ctx_free(c);
+        cr_assert_eq(f.live, 0, "allocation %d leaked", (int)at);
+        if (f.calls < at) break;
+        survived++;
+    }
+    cr_assert_gt(survived, 10);
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+// Contexts, scopes and sticky errors.
+#include <criterion/criterion.h>
+#include <reel/reel.h>
+#include <stdlib.h>
+#include <string.h>
+
+static reel_ctx *ctx;
+static void setup(void) { ctx = reel_ctx_new(NULL); }
+static void teardown(void) { reel_ctx_free(ctx); }
+TestSuite(scope, .init = setup, .fini = teardown);
+TestSuite(error, .init = setup, .fini = teardown);
+
+static reel_tensor *ramp(int64_t n)
+{
+    reel_tensor *x = reel_zeros(ctx, REEL_SHAPE(n), REEL_F32);
+    float values[64];
+    for (int i = 0; i < n; i++) values[i] = (float)i;
+    reel_set_data(x, values, (size_t)n * sizeof(float));
+    return x;
+}
+
+static size_t bytes_now(void) { return reel_ctx_memory(ctx).tensors_now; }
+
+/* The context's own arrays are there after a first round. */
+static void warm_up(void)
+{
+    REEL_SCOPE(ctx) { reel_item(reel_sum(reel_mul(ramp(8), ramp(8)), REEL_ALL_DIMS, false)); }
+}
+
+static double leave_by_return(void)
+{
+    REEL_SCOPE(ctx)
+    {
+        return reel_item(reel_sum(ramp(4), REEL_ALL_DIMS, false));
+    }
+    return -1;
+}
+
+Test(scope, ends_when_the_block_is_left_by_return)
+{
+    warm_up();
+    size_t before = bytes_now();
+    cr_assert_eq(leave_by_return(), 6);
+    cr_assert_eq(bytes_now(), before);
+}
+
+Test(scope, ends_when_the_block_is_left_by_break)
+{
+    warm_up();
+    size_t before = bytes_now();
+    bool after = false;
+    REEL_SCOPE(ctx)
+    {
+        ramp(4);
+        break;
+    }
+    after = true;
+    cr_assert(after);
+    cr_assert_eq(bytes_now(), before);
+}
+
+Test(scope, ends_when_the_block_is_left_by_goto)
+{
+    warm_up();
+    size_t before = bytes_now();
+    REEL_SCOPE(ctx)
+    {
+        ramp(4);
+        goto out;
+    }
+out:
+    cr_assert_eq(bytes_now(), before);
+}
+
+Test(scope, ends_at_every_turn_of_a_loop)
+{
+    warm_up();
+    size_t before = bytes_now();
+    for (int i = 0; i < 100; i++)
+        REEL_SCOPE(ctx)
+        {
+            ramp(32);
+            if (i % 2) continue;
+            ramp(32);
+        }
+    cr_assert_eq(bytes_now(), before);
+}
+
+Test(scope, hands_a_tensor_to_the_scope_around)
+{
+    reel_tensor *kept = NULL;
+    REEL_SCOPE(ctx)
+    {
+        reel_tensor *inner = NULL;
+        REEL_SCOPE(ctx) { inner = reel_scope_return(reel_mul(ramp(4), ramp(4))); }
+        cr_assert_eq(reel_data_f32(inner)[3], 9);
+        kept = reel_scope_return(reel_add(inner, inner));
+    }
+    cr_assert_eq(reel_data_f32(kept)[3], 18);
+    reel_free(kept);
+}
+
+Test(scope, keeps_what_a_returned_value_came_from)
+{
+    reel_tensor *x = reel_set_requires_grad(ramp(4), true), *y = NULL;
+    REEL_SCOPE(ctx)
+    {
+        reel_tensor *square = reel_mul(x, x);
+        y = reel_scope_return(reel_sum(reel_mul(square, x), REEL_ALL_DIMS, false));
+    }
+    cr_assert(reel_backward(y));
+    cr_assert_eq(reel_data_f32(reel_grad_of(x))[3], 27);
+}
+
+Test(scope, frees_everything_with_the_context)
+{
+    for (int i = 0; i < 20; i++) reel_scope_begin(ctx), ramp(16);
+    /* teardown frees; LeakSanitizer watches */
+}
+
+Test(scope, may_be_left_while_inner_scopes_begun_by_hand_are_open)
+{
+    warm_up();
+    size_t before = bytes_now();
+    REEL_SCOPE(ctx)
+    {
+        reel_scope_begin(ctx);
+        ramp(8);
+    }
+    cr_assert_eq(bytes_now(), before);
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK);
+}
+
+Test(scope, without_a_begin_is_an_error)
+{
+    reel_scope_end(ctx);
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_CONTEXT);
+}
+
+Test(scope, memory_after_a_thousand_steps_is_that_after_ten)
+{
+    reel_tensor *w = reel_set_requires_grad(ramp(32), true);
+    size_t at_ten = 0;
+    int64_t nodes_at_ten = 0;
+    for (int step = 0; step < 1000; step++) {
+        REEL_SCOPE(ctx)
+        {
+            reel_tensor *loss = reel_sum(reel_square(reel_sub(w, ramp(32))), REEL_ALL_DIMS, false);
+            reel_backward(loss);
+            reel_assign(w, reel_sub(reel_detach(w), reel_mul_scalar(reel_grad_of(w), 0.1)));
+            reel_clear_grad(w);
+            reel_item(loss);
+        }
+        if (step == 10) {
+            at_ten = bytes_now();
+            nodes_at_ten = reel_ctx_memory(ctx).nodes;
+        }
+    }
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    cr_assert_eq(bytes_now(), at_ten);
+    cr_assert_eq(reel_ctx_memory(ctx).nodes, nodes_at_ten);
+}
+
+Test(error, names_op_operands_and_reason)
+{
+    cr_assert_null(reel_add(ramp(3), ramp(4)));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_SHAPE);
+    const char *message = reel_ctx_error_message(ctx);
+    cr_assert(strstr(message, "add") && strstr(message, "[3]") && strstr(message, "[4]") && strstr(message, "float32"), "%s", message);
+}
+
+Test(error, sticks_and_the_first_one_stays)
+{
+    reel_tensor *x = ramp(3);
+    reel_tensor *bad = reel_add(x, ramp(4));
+    char first[256];
+    strncpy(first, reel_ctx_error_message(ctx), sizeof first - 1);
+    first[255] = 0;
+    cr_assert_null(reel_mul(bad, x));
+    cr_assert_null(reel_sum(bad, REEL_ALL_DIMS, false));
+    cr_assert_null(reel_reshape(x, REEL_SHAPE(7)));
+    cr_assert_str_eq(reel_ctx_error_message(ctx), first);
+    reel_ctx_clear_error(ctx);
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK);
+    cr_assert_eq(reel_item(reel_sum(x, REEL_ALL_DIMS, false)), 3);
+}
+
+Test(error, of_a_missing_operand_says_which)
+{
+    cr_assert_null(reel_add(ramp(3), NULL));
+    cr_assert(strstr(reel_ctx_error_message(ctx), "input 1"), "%s", reel_ctx_error_message(ctx));
+}
+
+Test(error, of_operands_of_two_contexts)
+{
+    reel_ctx *other = reel_ctx_new(NULL);
+    cr_assert_null(reel_add(ramp(3), reel_zeros(other, REEL_SHAPE(3), REEL_F32)));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_CONTEXT);
+    reel_ctx_free(other);
+}
+
+Test(error, leaves_parameters_as_they_were)
+{
+    reel_tensor *w = reel_set_requires_grad(ramp(4), true);
+    REEL_SCOPE(ctx)
+    {
+        reel_assign(w, reel_zeros_like(w));
+        reel_add(w, ramp(3));
+    }
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_SHAPE);
+    reel_ctx_clear_error(ctx);
+    cr_assert_eq(reel_data_f32(w)[3], 3);
+    cr_assert_eq(reel_item(reel_sum(w, REEL_ALL_DIMS, false)), 6);
+}
+
+Test(error, users_raise_their_own)
+{
+    cr_assert_null(reel_fail(ctx, REEL_ERROR_USER, "my model: %d layers are too many", 9));
+    cr_assert_str_eq(reel_ctx_error_message(ctx), "my model: 9 layers are too many");
+}
+
+Test(error, of_sizes_too_large_for_memory)
+{
+    cr_assert_null(reel_zeros(ctx, REEL_SHAPE(INT64_MAX, 4), REEL_F32));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_SHAPE);
+    reel_ctx_clear_error(ctx);
+    cr_assert_null(reel_zeros(ctx, REEL_SHAPE(INT64_MAX / 8), REEL_F32));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_MEMORY, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_clear_error(ctx);
+    cr_assert_null(reel_zeros(ctx, REEL_SHAPE(-1), REEL_F32));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_SHAPE);
+}
+
+Test(error, of_a_memory_limit_says_by_how_much)
+{
+    reel_ctx *small = reel_ctx_new(&(reel_ctx_opts){ .memory_limit = 1 << 20 });
+    cr_assert_null(reel_zeros(small, REEL_SHAPE(1 << 20), REEL_F32));
+    cr_assert_eq(reel_ctx_error(small), REEL_ERROR_MEMORY);
+    cr_assert(strstr(reel_ctx_error_message(small), "limit"), "%s", reel_ctx_error_message(small));
+    reel_ctx_free(small);
+}
+
+Test(error, everything_takes_null)
+{
+    cr_assert_null(reel_add(NULL, NULL));
+    cr_assert_not(reel_backward(NULL));
+    cr_assert_null(reel_grad_of(NULL));
+    cr_assert_eq(reel_numel(NULL), 0);
+    cr_assert_null(reel_data(NULL));
+    reel_free(NULL);
+    reel_ctx_free(NULL);
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK);
+}
