@@ -68,24 +68,18 @@ static inline void run_ops(const fused_run *run, void **pointer, int64_t n)
     }
 }
 
-/* The last few elements, fewer than a kernel takes at once: memory operands pass through buffers of their own. */
+/* The last few elements, fewer than a kernel takes at once: memory that may end there passes through a buffer. */
 static void run_end(const fused_run *run, void **pointer, char *bounce, int64_t begin, int64_t n)
 {
     const reel_fused *g = run->group;
     for (int32_t k = 0; k < g->n_operands; k++) {
         const reel_operand *operand = &g->operands[k];
-        if (operand->kind != REEL_OPERAND_MEMORY) continue;
+        if (!operand->exact) continue;
         pointer[k] = bounce + (size_t)k * REEL_TILE_LANES * 8;
         memset(pointer[k], 0, REEL_TILE_LANES * 8);
-        if (!operand->written)
-            memcpy(pointer[k], (char *)run->address[operand->value] + begin * operand->size, (size_t)n * operand->size);
+        memcpy(pointer[k], (char *)run->address[operand->value] + begin * operand->size, (size_t)n * operand->size);
     }
     run_ops(run, pointer, REEL_TILE_LANES);
-    for (int32_t k = 0; k < g->n_operands; k++) {
-        const reel_operand *operand = &g->operands[k];
-        if (operand->kind == REEL_OPERAND_MEMORY && operand->written)
-            memcpy((char *)run->address[operand->value] + begin * operand->size, pointer[k], (size_t)n * operand->size);
-    }
 }
 
 static void run_chunk(void *arg, int64_t chunk, int worker)

@@ -41,7 +41,9 @@ static int32_t node_group(const builder *b, int32_t node) { return b->group_of[n
 
 /* Values */
 
-static void describe_values(builder *b)
+#define MOST_BYTES ((int64_t)1 << 46) /* of a value: more than any machine has, and sums of offsets do not overflow */
+
+static bool describe_values(builder *b)
 {
     const reel_play_list *list = b->list;
     for (int32_t v = 0; v < b->plan->n_values; v++) {
@@ -49,7 +51,10 @@ static void describe_values(builder *b)
         const reel_tensor *t = tensor_of(b, v);
         *value = (reel_plan_value){ .numel = t->numel, .root = v, .first = -1, .last = -1, .made_by = -1, .dtype = t->dtype,
                                     .ndim = t->ndim, .contiguous = t->contiguous, .place = REEL_PLACE_EXTERNAL };
-        value->bytes = t->numel * (int64_t)reel_dtype_size((reel_dtype)t->dtype);
+        /* Room for whole lanes, so that the end of a tensor needs no care. */
+        value->bytes = t->numel > MOST_BYTES ? INT64_MAX
+                                             : (t->numel + REEL_TILE_LANES - 1) / REEL_TILE_LANES * REEL_TILE_LANES *
+                                                   (int64_t)reel_dtype_size((reel_dtype)t->dtype);
         memcpy(value->shape, t->shape, sizeof value->shape);
         memcpy(value->strides, t->strides, sizeof value->strides);
     }
@@ -62,6 +67,9 @@ static void describe_values(builder *b)
             value->output = (int8_t)k;
             value->place = REEL_PLACE_ARENA;
             value->kept = !t->storage && reel_value_outlives(t, b->ctx->eager);
+            if (!(node->op->flags & REEL_OP_VIEW) && value->bytes > MOST_BYTES)
+                return reel_fail(b->ctx, REEL_ERROR_MEMORY, "%s: its result of %lld elements is more than memory can hold",
+                                 node->op->name, (long long)t->numel) != NULL;
             if (!(node->op->flags & REEL_OP_VIEW)) continue;
             const reel_plan_value *base = &b->plan->values[value_of(node->tensors[0])];
             value->root = base->root;
@@ -70,6 +78,7 @@ static void describe_values(builder *b)
             if (value->kept) b->plan->values[value->root].kept = true; /* of external roots it means nothing */
         }
     }
+    return true;
 }
 
 /* Grouping */
@@ -215,6 +224,8 @@ static int16_t add_operand(builder *b, reel_fused *group, int32_t v, int32_t g)
         for (int axis = lead; axis < group->ndim; axis++)
             operand->strides[axis] = value->shape[axis - lead] == 1 ? 0 : value->strides[axis - lead];
     }
+    operand->exact = operand->kind == REEL_OPERAND_MEMORY &&
+                     (value->root != v || b->plan->values[value->root].made_by < 0);
     b->operand_of[v] = group->n_operands;
     return (int16_t)group->n_operands++;
 }
@@ -488,14 +499,16 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     b.outside = carve(&at, v * sizeof(bool));
     memset(b.outside, 0, v * sizeof(bool));
     for (size_t i = 0; i < v; i++) b.operand_of[i] = -1;
-    describe_values(&b);
-    group_nodes(&b);
-    ungroup_lone_strided(&b);
-    find_outside_uses(&b);
-    make_steps(&b, ops, operands, members, starts);
-    find_lifetimes(&b);
-    place_values(&b);
-    bool ok = lay_out_arena(&b);
+    bool ok = describe_values(&b);
+    if (ok) {
+        group_nodes(&b);
+        ungroup_lone_strided(&b);
+        find_outside_uses(&b);
+        make_steps(&b, ops, operands, members, starts);
+        find_lifetimes(&b);
+        place_values(&b);
+        ok = lay_out_arena(&b);
+    }
     if (b.arena.live) reel_pool_free(ctx, b.arena.live, (size_t)b.arena.capacity * sizeof *b.arena.live);
     reel_pool_free(ctx, work, work_bytes);
     if (ok) return plan;

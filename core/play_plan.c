@@ -46,7 +46,7 @@ static bool place(planned_run *run)
             t->offset = value->offset / (int64_t)reel_dtype_size((reel_dtype)value->dtype);
             break;
         case REEL_PLACE_OWN:
-            t->storage = reel_storage_new(ctx, value->numel, (reel_dtype)value->dtype);
+            t->storage = reel_storage_new(ctx, value->bytes, REEL_U8);
             if (!t->storage) return false;
             t->offset = 0;
             run->address[v] = t->storage->data;
@@ -56,12 +56,10 @@ static bool place(planned_run *run)
             if (value->root == v) break;
             run->address[v] = (char *)run->address[value->root] + value->offset;
             if (value->kept) {
-                const reel_node *node = run->list.nodes[value->made_by];
                 reel_tensor *root = run->list.values[value->root];
                 t->storage = root->storage;
                 t->storage->refs++;
                 t->offset = root->offset + value->offset / (int64_t)reel_dtype_size((reel_dtype)value->dtype);
-                (void)node;
             }
             break;
         }
