@@ -14,14 +14,13 @@ REEL_BEGIN
 typedef enum reel_fft_norm { REEL_FFT_BACKWARD, REEL_FFT_ORTHO, REEL_FFT_FORWARD } reel_fft_norm;
 
 typedef struct reel_fft_opts {
-    reel_dims dims; /* axes; default every axis, or as many last ones as sizes are given */
-    int n_sizes;    /* sizes given: 0 (take the tensor's) or one for every axis of the transform */
-    int64_t
-        sizes[REEL_MAX_DIMS]; /* length along each axis: the input is cut or padded with zeros at its end; 0 keeps */
+    reel_dims dims;               /* axes; default the last one, or as many last ones as sizes are given */
+    int n_sizes;                  /* sizes given: none (the tensor's), or one for every axis of the transform */
+    int64_t sizes[REEL_MAX_DIMS]; /* the input is cut, or padded with zeros at its end, to these; 0 keeps */
     reel_fft_norm norm;
 } reel_fft_opts;
 
-/* Complex transform and its inverse. `im` may be NULL (zero). Both outputs are needed. */
+/* Complex transform and its inverse. `im` may be NULL (zero); out_re and out_im get the pair. false on error. */
 REEL_API bool reel_fft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *opts, reel_tensor **out_re,
                        reel_tensor **out_im);
 REEL_API bool reel_ifft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *opts, reel_tensor **out_re,
