@@ -97,7 +97,7 @@ static bool infer_count(reel_infer *infer) { return reel_infer_reduced(infer, RE
 
 static bool run(const reel_play *play, reel_reduce_kind kind, reel_finish finish)
 {
-    reel_reduction how = { .kind = kind, .finish = finish };
+    reel_reduce_how how = { .kind = kind, .finish = finish };
     return reel_reduce_run(play, reel_reduce_mask(play->attrs, play->in[0].ndim), &how);
 }
 
@@ -112,7 +112,7 @@ static bool play_count_nonzero(const reel_play *play) { return run(play, REEL_RE
 
 static bool play_logsumexp(const reel_play *play)
 {
-    reel_reduction how = { .kind = REEL_REDUCE_SUMEXP,
+    reel_reduce_how how = { .kind = REEL_REDUCE_SUMEXP,
                            .finish = REEL_FINISH_LOG,
                            .two_passes = true,
                            .first_kind = REEL_REDUCE_MAX,

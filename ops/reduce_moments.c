@@ -20,7 +20,7 @@ static bool infer_var(reel_infer *infer)
 static bool run_var(const reel_play *play, reel_finish finish)
 {
     const reel_reduce_attrs *attrs = play->attrs;
-    reel_reduction how = { .kind = REEL_REDUCE_SUMDEV,
+    reel_reduce_how how = { .kind = REEL_REDUCE_SUMDEV,
                            .finish = finish,
                            .two_passes = true,
                            .first_kind = REEL_REDUCE_SUM,
@@ -113,7 +113,7 @@ static bool play_norm(const reel_play *play)
 {
     const reel_reduce_attrs *attrs = play->attrs;
     double p = attrs->number;
-    reel_reduction how = { .kind = REEL_REDUCE_SUMPOW, .finish = REEL_FINISH_POW_ROOT, .param = p };
+    reel_reduce_how how = { .kind = REEL_REDUCE_SUMPOW, .finish = REEL_FINISH_POW_ROOT, .param = p };
     if (p == 2) how.kind = REEL_REDUCE_SUMDEV, how.finish = REEL_FINISH_ROOT;
     if (p == 1) how.kind = REEL_REDUCE_SUMABS, how.finish = REEL_FINISH_VALUE;
     if (p == 0) how.kind = REEL_REDUCE_COUNT, how.finish = REEL_FINISH_VALUE;

@@ -75,7 +75,7 @@ typedef struct job {
     int64_t line, line_stride;  // innermost reduced axis
     int64_t repeat;             // how often broadcasting repeats every element
     double count;               // elements of a result
-    const reel_reduction *how;
+    const reel_reduce_how *how;
     char *aux; // one number of x's dtype per result, in the output's order; NULL with one pass
     void *out;
     // The cut: results (or column blocks) by pieces of the reduced axes.
@@ -482,7 +482,7 @@ static void order_reduced(job *j, const reel_buffer *x, uint32_t mask, bool fold
     for (int i = 0; i < n; i++) axes_add(&j->reduced, x->shape[order[i]], x->strides[order[i]], 0);
 }
 
-bool reel_reduce_run(const reel_play *play, uint32_t mask, const reel_reduction *how)
+bool reel_reduce_run(const reel_play *play, uint32_t mask, const reel_reduce_how *how)
 {
     const reel_buffer *x = &play->in[0], *y = &play->out[0];
     job j = { .kernels = reel_reduce_kernels_for(play->exec->isa),

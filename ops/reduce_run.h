@@ -21,14 +21,14 @@ typedef enum reel_finish {
 } reel_finish;
 
 /* One gathering over the data, or two: the first makes `aux` for the second. */
-typedef struct reel_reduction {
+typedef struct reel_reduce_how {
     reel_reduce_kind kind;
     reel_finish finish;
     bool two_passes;
     reel_reduce_kind first_kind;
     reel_finish first_finish;
     double param;
-} reel_reduction;
+} reel_reduce_how;
 
 /* Bits of the axes `dims` names (all of them when it names none). `bad` gets the first one that is out of range or
  * named twice, and the result is 0 then; else bad is untouched. A scalar has one axis, which is no axis: 0 and -1 are
@@ -42,6 +42,6 @@ reel_shape reel_reduced_shape(reel_shape shape, uint32_t mask, bool keepdim);
 bool reel_infer_dims(const reel_infer *infer, reel_dims dims, uint32_t *mask);
 
 /* Reduces input 0 of the play over the axes of `mask` into output 0. Takes any strides. */
-bool reel_reduce_run(const reel_play *play, uint32_t mask, const reel_reduction *reduction);
+bool reel_reduce_run(const reel_play *play, uint32_t mask, const reel_reduce_how *how);
 
 #endif
