@@ -102,8 +102,8 @@ typedef struct reel_ctc_opts {
 
 /* Connectionist temporal classification: -log of the probability that the frames' classes spell the target (Graves et
  * al. 2006, eq. 6-8). log_probs: [T, N, C] or [T, C]; targets: int64 [N, S], or all targets end to end [sum of
- * target_lengths]; input_lengths, target_lengths: int64 [N] (or []). The mean divides each loss by its target length (at
- * least 1) first. Lengths or classes out of range are errors found when the loss is played. */
+ * target_lengths]; input_lengths, target_lengths: int64 [N] (or []). The mean divides each loss by its target length
+ * (at least 1) first. Lengths or classes out of range are errors found when the loss is played. */
 REEL_API reel_tensor *reel_ctc_loss(reel_tensor *log_probs, reel_tensor *targets, reel_tensor *input_lengths,
                                     reel_tensor *target_lengths, const reel_ctc_opts *opts);
 
