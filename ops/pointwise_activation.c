@@ -111,9 +111,10 @@ static reel_tensor *softsign_grad(reel_tensor *x, reel_tensor *y, reel_tensor *g
     return reel_sub(reel_div(g, below), reel_mul(g, reel_mul(reel_div(y, below), reel_sign(x))));
 }
 
+/* PyTorch's sixth is a float's also in float64, and its values are what is vouched for. */
 static reel_tensor *hardsigmoid_grad(reel_tensor *x, reel_tensor *g)
 {
-    return reel_masked_fill(reel_div_scalar(g, 6), reel_logical_not(reel_lt_scalar(reel_abs(x), 3)), 0);
+    return reel_masked_fill(reel_mul_scalar(g, 1.0f / 6), reel_logical_not(reel_lt_scalar(reel_abs(x), 3)), 0);
 }
 
 #define NO_ATTRS ((pointwise_attrs) { { 0 } })
