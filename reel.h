@@ -22,6 +22,11 @@
 #include <reel/ops/conv.h>
 #include <reel/ops/derivatives.h>
 #include <reel/ops/dropout.h>
+#include <reel/nn/data.h>
+#include <reel/nn/init.h>
+#include <reel/nn/layers.h>
+#include <reel/nn/loader.h>
+#include <reel/nn/module.h>
 #include <reel/ops/einsum.h>
 #include <reel/ops/fft.h>
 #include <reel/ops/fold.h>

@@ -10,11 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A tensor to be saved: somebody's, or numbers of the store's own. */
+typedef struct store_entry {
+    char *name;
+    reel_tensor *tensor;
+    double *data; /* when there is no tensor: n numbers */
+    int64_t n;
+} store_entry;
+
 struct reel_store {
     reel_ctx *ctx;
     reel_safetensors *file; /* NULL: being gathered */
     char *path;
-    reel_named *tensors; /* names and texts are the store's own copies */
+    store_entry *tensors; /* names and texts are the store's own copies */
     int n_tensors, tensors_room;
     reel_text *texts;
     int n_texts, texts_room;
@@ -43,7 +51,10 @@ reel_store *reel_store_open(reel_ctx *ctx, const char *path)
 void reel_store_close(reel_store *store)
 {
     if (!store) return;
-    for (int i = 0; i < store->n_tensors; i++) free((char *)store->tensors[i].name);
+    for (int i = 0; i < store->n_tensors; i++) {
+        free(store->tensors[i].name);
+        free(store->tensors[i].data);
+    }
     for (int i = 0; i < store->n_texts; i++) {
         free((char *)store->texts[i].key);
         free((char *)store->texts[i].value);
@@ -93,23 +104,40 @@ static bool may_put(const reel_store *store, const char *name)
                      store->path, name);
 }
 
+/* Takes `entry`, whose data is the store's from here on, whatever happens. */
+static bool put_entry(reel_store *store, const char *prefix, const char *name, store_entry entry)
+{
+    entry.name = full_name(store->ctx, prefix, name);
+    bool ok = entry.name &&
+              make_room(store->ctx, &store->tensors, store->n_tensors, &store->tensors_room, sizeof(store_entry));
+    for (int i = 0; ok && i < store->n_tensors; i++) {
+        if (strcmp(store->tensors[i].name, entry.name) == 0) {
+            ok = reel_fail(store->ctx, REEL_ERROR_VALUE, "two tensors named \"%s\" are to be saved", entry.name);
+        }
+    }
+    if (ok) {
+        store->tensors[store->n_tensors++] = entry;
+    } else {
+        free(entry.name);
+        free(entry.data);
+    }
+    return ok;
+}
+
 bool reel_store_put(reel_store *store, const char *prefix, const char *name, reel_tensor *x)
 {
     if (!may_put(store, name)) return false;
     if (!x) return reel_fail(store->ctx, REEL_ERROR_CONTEXT, "the tensor \"%s\" to be saved is NULL", name);
-    char *full = full_name(store->ctx, prefix, name);
-    bool ok =
-        full && make_room(store->ctx, &store->tensors, store->n_tensors, &store->tensors_room, sizeof(reel_named));
-    for (int i = 0; ok && i < store->n_tensors; i++) {
-        if (strcmp(store->tensors[i].name, full) == 0) {
-            ok = reel_fail(store->ctx, REEL_ERROR_VALUE, "two tensors named \"%s\" are to be saved", full);
-        }
-    }
-    if (ok)
-        store->tensors[store->n_tensors++] = (reel_named) { full, x };
-    else
-        free(full);
-    return ok;
+    return put_entry(store, prefix, name, (store_entry) { .tensor = x });
+}
+
+bool reel_store_put_doubles(reel_store *store, const char *prefix, const char *name, const double *data, int64_t n)
+{
+    if (!may_put(store, name)) return false;
+    double *copy = reel_host_alloc(store->ctx, (size_t)n, sizeof *copy);
+    if (!copy) return false;
+    if (n) memcpy(copy, data, (size_t)n * sizeof *copy);
+    return put_entry(store, prefix, name, (store_entry) { .data = copy, .n = n });
 }
 
 bool reel_store_put_text(reel_store *store, const char *prefix, const char *name, const char *format, ...)
@@ -155,15 +183,28 @@ bool reel_store_put_double(reel_store *store, const char *prefix, const char *na
 bool reel_store_save(const reel_store *store, const char *path)
 {
     if (!store || reel_ctx_error(store->ctx)) return false;
-    return reel_safetensors_save(store->ctx, path, store->tensors, store->n_tensors, store->texts, store->n_texts);
+    reel_named *tensors = reel_host_alloc(store->ctx, (size_t)store->n_tensors, sizeof *tensors);
+    bool ok = tensors != NULL;
+    REEL_SCOPE(store->ctx)
+    {
+        for (int i = 0; ok && i < store->n_tensors; i++) {
+            const store_entry *entry = &store->tensors[i];
+            tensors[i] = (reel_named) { entry->name, entry->tensor };
+            if (!entry->tensor) tensors[i].tensor = reel_doubles(store->ctx, REEL_SHAPE(entry->n), entry->data);
+            ok = tensors[i].tensor != NULL;
+        }
+        ok = ok && reel_safetensors_save(store->ctx, path, tensors, store->n_tensors, store->texts, store->n_texts);
+    }
+    free(tensors);
+    return ok;
 }
 
-bool reel_store_has(const reel_store *store, const char *prefix, const char *name)
+int reel_store_find(const reel_store *store, const char *prefix, const char *name)
 {
     char *full = store && store->file ? full_name(store->ctx, prefix, name) : NULL;
-    bool has = full && reel_safetensors_find(store->file, full) >= 0;
+    int found = full ? reel_safetensors_find(store->file, full) : -1;
     free(full);
-    return has;
+    return found;
 }
 
 reel_tensor *reel_store_get(const reel_store *store, const char *prefix, const char *name)
@@ -236,6 +277,25 @@ bool reel_store_get_into(const reel_store *store, const char *prefix, const char
     return ok;
 }
 
+bool reel_store_doubles(const reel_store *store, const char *prefix, const char *name, double *to, int64_t n)
+{
+    if (!store) return false;
+    bool ok = false;
+    REEL_SCOPE(store->ctx)
+    {
+        reel_tensor *x = reel_store_get(store, prefix, name);
+        char text[REEL_SHAPE_TEXT];
+        if (x && (reel_dtype_of(x) != REEL_F64 || reel_numel(x) != n)) {
+            reel_fail(store->ctx, REEL_ERROR_IO, "%s: \"%s%s\" is %s %s, and %" PRId64 " float64 numbers are needed",
+                      store->path, prefix ? prefix : "", name, reel_dtype_name(reel_dtype_of(x)),
+                      reel_shape_format(reel_shape_of(x), text), n);
+        } else if (x) {
+            ok = n == 0 || reel_copy_out(x, to, (size_t)n * sizeof *to);
+        }
+    }
+    return ok;
+}
+
 int reel_store_count(const reel_store *store) { return store && store->file ? reel_safetensors_count(store->file) : 0; }
 
 const char *reel_store_name(const reel_store *store, int i)
@@ -246,4 +306,9 @@ const char *reel_store_name(const reel_store *store, int i)
 reel_shape reel_store_shape(const reel_store *store, int i)
 {
     return store && store->file ? reel_safetensors_shape(store->file, i) : REEL_SCALAR;
+}
+
+reel_dtype reel_store_dtype(const reel_store *store, int i)
+{
+    return store && store->file ? reel_safetensors_dtype(store->file, i) : REEL_F32;
 }

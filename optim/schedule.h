@@ -77,7 +77,7 @@ REEL_API reel_schedule reel_lr_plateau(const reel_plateau_opts *opts);
 REEL_API reel_schedule reel_lr_warmup(reel_schedule schedule, int64_t steps, double start_factor);
 
 /* The rate after k steps for a base rate; not for plateau, which depends on what it has seen. `momentum`, when not
- * NULL, receives the one-cycle's momentum, else NaN. */
+ * NULL, receives the one-cycle's momentum, else NaN. NaN for numbers that make no sense. */
 REEL_API double reel_schedule_rate(const reel_schedule *schedule, double base, int64_t k, double *momentum);
 
 /* Sets the rates of step `taken` (call it once before training), or takes a step and sets them. Schedules by epoch and
