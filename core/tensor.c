@@ -264,7 +264,8 @@ bool reel_eval_all(reel_tensor *const *x, int count)
     bool ready = true;
     for (int i = 0; i < count; i++) {
         x[i]->pinned = x[i]->handle >= 0;
-        ready = ready && x[i]->storage;
+        /* A value that a pending effect overwrites is not ready either. */
+        ready = ready && x[i]->storage && x[i]->storage->version == x[i]->storage->recorded;
     }
     return ready || reel_play_targets(ctx, x, count, true);
 }
