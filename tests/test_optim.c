@@ -1,0 +1,662 @@
+// SPDX-License-Identifier: MIT
+// Optimisers and schedules against PyTorch's trajectories; groups, states, clipping, averages.
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <math.h>
+#include <reel/core/safetensors.h>
+#include <reel/optim/clip.h>
+#include <reel/optim/ema.h>
+#include <reel/optim/optim.h>
+#include <reel/optim/schedule.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GOLDEN REEL_TEST_DATA "/golden/training/"
+
+static reel_ctx *ctx;
+
+static void set_up(void) { ctx = reel_ctx_new(NULL); }
+static void tear_down(void) { reel_ctx_free(ctx); }
+
+static void expect_error(reel_error code, const char *reason)
+{
+    const char *message = reel_ctx_error_message(ctx);
+    cr_expect_eq(reel_ctx_error(ctx), code, "error %d: %s", reel_ctx_error(ctx), message);
+    cr_expect(strstr(message, reason) != NULL, "no '%s' in: %s", reason, message);
+    reel_ctx_clear_error(ctx);
+}
+
+static bool close_to(double x, double golden) { return fabs(x - golden) <= 1e-9 * (1 + fabs(golden)); }
+
+/* Golden cases */
+
+/* Calls `run` for every case whose name begins with `prefix`; returns how many there were. */
+static int for_cases(const char *prefix, void (*run)(reel_safetensors *file, const char *name))
+{
+    DIR *folder = opendir(GOLDEN);
+    cr_assert(folder != NULL);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0) continue;
+        char path[4096];
+        snprintf(path, sizeof path, "%s%s", GOLDEN, entry->d_name);
+        reel_ctx *own = ctx = reel_ctx_new(NULL);
+        reel_safetensors *file = reel_safetensors_open(ctx, path);
+        cr_assert(file, "%s", reel_ctx_error_message(ctx));
+        run(file, entry->d_name);
+        cr_expect_eq(reel_ctx_error(ctx), REEL_OK, "%s: %s", entry->d_name, reel_ctx_error_message(ctx));
+        reel_safetensors_close(file);
+        reel_ctx_free(own);
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+static const char *setting(reel_safetensors *file, const char *key)
+{
+    const char *value = reel_safetensors_metadata(file, key);
+    return value && strcmp(value, "None") != 0 ? value : "";
+}
+
+/* A number of the case's settings as an option: zero is zero, not the default. */
+static double number(reel_safetensors *file, const char *key)
+{
+    double value = atof(setting(file, key));
+    return value != 0 ? value : REEL_ZERO;
+}
+
+static double second_number(reel_safetensors *file, const char *key)
+{
+    const char *comma = strchr(setting(file, key), ',');
+    double value = comma ? atof(comma + 1) : 0;
+    return value != 0 ? value : REEL_ZERO;
+}
+
+static bool flag(reel_safetensors *file, const char *key) { return strcmp(setting(file, key), "true") == 0; }
+
+static const double *golden(reel_safetensors *file, const char *name)
+{
+    const double *data = reel_data_f64(reel_safetensors_read(file, name));
+    cr_assert(data, "%s", reel_ctx_error_message(ctx));
+    return data;
+}
+
+static reel_optim *make_optimiser(reel_safetensors *file, reel_params params)
+{
+    const char *op = setting(file, "op") + strlen("opt_");
+    double lr = number(file, "lr"), decay = number(file, "weight_decay"), eps = number(file, "eps");
+    double beta1 = number(file, "betas"), beta2 = second_number(file, "betas");
+    bool maximize = flag(file, "maximize");
+    if (strcmp(op, "sgd") == 0) {
+        return reel_sgd_new(params, &(reel_sgd_opts) { .lr = lr,
+                                                       .momentum = number(file, "momentum"),
+                                                       .dampening = number(file, "dampening"),
+                                                       .weight_decay = decay,
+                                                       .nesterov = flag(file, "nesterov"),
+                                                       .maximize = maximize });
+    }
+    reel_adam_opts adam = { lr, beta1, beta2, eps, decay, flag(file, "amsgrad"), maximize };
+    if (strcmp(op, "adam") == 0) return reel_adam_new(params, &adam);
+    if (strcmp(op, "adamw") == 0) return reel_adamw_new(params, &adam);
+    if (strcmp(op, "nadam") == 0) {
+        return reel_nadam_new(params,
+                              &(reel_nadam_opts) { lr, beta1, beta2, eps, decay, number(file, "momentum_decay") });
+    }
+    if (strcmp(op, "rmsprop") == 0) {
+        return reel_rmsprop_new(params, &(reel_rmsprop_opts) { .lr = lr,
+                                                               .alpha = number(file, "alpha"),
+                                                               .eps = eps,
+                                                               .weight_decay = decay,
+                                                               .momentum = number(file, "momentum"),
+                                                               .centered = flag(file, "centered") });
+    }
+    if (strcmp(op, "adagrad") == 0) {
+        return reel_adagrad_new(params,
+                                &(reel_adagrad_opts) { .lr = lr,
+                                                       .lr_decay = number(file, "lr_decay"),
+                                                       .weight_decay = decay,
+                                                       .initial_accumulator = number(file, "initial_accumulator_value"),
+                                                       .eps = eps });
+    }
+    if (strcmp(op, "adadelta") == 0) {
+        return reel_adadelta_new(params, &(reel_adadelta_opts) { lr, number(file, "rho"), eps, decay, maximize });
+    }
+    if (strcmp(op, "lion") == 0) {
+        return reel_lion_new(params,
+                             &(reel_lion_opts) { .lr = lr, .beta1 = beta1, .beta2 = beta2, .weight_decay = decay });
+    }
+    cr_assert_str_eq(op, "lbfgs");
+    return reel_lbfgs_new(params, &(reel_lbfgs_opts) { .lr = lr,
+                                                       .max_iter = atoi(setting(file, "max_iter")),
+                                                       .max_eval = atoi(setting(file, "max_eval")),
+                                                       .tolerance_grad = number(file, "tolerance_grad"),
+                                                       .tolerance_change = number(file, "tolerance_change"),
+                                                       .history_size = atoi(setting(file, "history_size")),
+                                                       .strong_wolfe = *setting(file, "line_search_fn") });
+}
+
+/* The cases' loss and its gradient, in plain C: what is tested here is the optimiser alone. */
+typedef struct quadratic {
+    const double *A, *b;
+    reel_tensor *p, *r;
+} quadratic;
+
+static reel_tensor *evaluate(void *user)
+{
+    const quadratic *q = user;
+    const double *p = reel_data_f64(q->p), *r = reel_data_f64(q->r);
+    cr_assert(p && r, "%s", reel_ctx_error_message(ctx));
+    double loss = 0.01 * ((1 - r[0]) * (1 - r[0]) + 100 * (r[1] - r[0] * r[0]) * (r[1] - r[0] * r[0]));
+    double gp[5], gr[2] = { 0.01 * (-2 * (1 - r[0]) - 400 * r[0] * (r[1] - r[0] * r[0])), 2 * (r[1] - r[0] * r[0]) };
+    for (int i = 0; i < 5; i++) {
+        gp[i] = -q->b[i];
+        loss -= q->b[i] * p[i];
+        for (int j = 0; j < 5; j++) {
+            gp[i] += 0.5 * (q->A[5 * i + j] + q->A[5 * j + i]) * p[j];
+            loss += 0.5 * p[i] * q->A[5 * i + j] * p[j];
+        }
+    }
+    reel_set_grad(q->p, reel_doubles(ctx, REEL_SHAPE(5), gp));
+    reel_set_grad(q->r, reel_doubles(ctx, REEL_SHAPE(2), gr));
+    return reel_scalar(ctx, REEL_F64, loss);
+}
+
+static void expect_row(const char *name, int step, const char *what, reel_tensor *x, const double *row)
+{
+    const double *data = reel_data_f64(x);
+    cr_assert(data, "%s: %s", name, reel_ctx_error_message(ctx));
+    for (int64_t i = 0; i < reel_numel(x); i++)
+        cr_expect(close_to(data[i], row[i]), "%s, step %d: %s[%d] is %.17g, PyTorch's %.17g", name, step, what, (int)i,
+                  data[i], row[i]);
+}
+
+static void follow(reel_safetensors *file, const char *name)
+{
+    reel_tensor *p = reel_set_requires_grad(reel_doubles(ctx, REEL_SHAPE(5), golden(file, "p0")), true);
+    reel_tensor *r = reel_set_requires_grad(reel_doubles(ctx, REEL_SHAPE(2), golden(file, "r0")), true);
+    quadratic q = { golden(file, "A"), golden(file, "b"), p, r };
+    const double *traj_p = golden(file, "traj_p"), *traj_r = golden(file, "traj_r"), *losses = golden(file, "loss");
+    reel_optim *optim = make_optimiser(file, REEL_PARAMS(p, r));
+    cr_assert(optim, "%s: %s", name, reel_ctx_error_message(ctx));
+    bool closure = strstr(name, "lbfgs") != NULL;
+    int steps = atoi(setting(file, "steps"));
+    for (int step = 0; step < steps; step++) {
+        expect_row(name, step, "p", p, traj_p + 5 * step);
+        expect_row(name, step, "r", r, traj_r + 2 * step);
+        double loss = NAN;
+        if (closure || step % 2) {
+            cr_assert(reel_optim_step_closure(optim, evaluate, &q, &loss), "%s", reel_ctx_error_message(ctx));
+        } else {
+            REEL_SCOPE(ctx)
+            {
+                reel_tensor *value = evaluate(&q);
+                cr_assert(reel_optim_step(optim), "%s", reel_ctx_error_message(ctx));
+                loss = reel_item(value);
+            }
+        }
+        cr_expect(close_to(loss, losses[step]), "%s, step %d: the loss is %.17g, PyTorch's %.17g", name, step, loss,
+                  losses[step]);
+        if (closure) {
+            int64_t evals = reel_data_i64(reel_safetensors_read(file, "evals"))[step];
+            cr_expect_eq(reel_optim_evaluations(optim), evals, "%s, step %d: %d evaluations, PyTorch's %d", name, step,
+                         reel_optim_evaluations(optim), (int)evals);
+        }
+    }
+    expect_row(name, steps, "p", p, traj_p + 5 * steps);
+    expect_row(name, steps, "r", r, traj_r + 2 * steps);
+    reel_optim_free(optim);
+}
+
+Test(optim, follows_the_golden_trajectories) { cr_expect_geq(for_cases("opt_", follow), 48); }
+
+/* The same from the gradients that the file gives, in float32 too, at every instruction set. */
+static void feed(reel_safetensors *file, const char *name)
+{
+    if (strstr(name, "lbfgs")) return;
+    const double *grad_p = golden(file, "grad_p"), *traj_p = golden(file, "traj_p"), *p0 = golden(file, "p0");
+    int steps = atoi(setting(file, "steps"));
+    static const char *const isas[] = { "portable", "base", "avx2", "avx512" };
+    for (int k = 0; k < 8; k++) {
+        reel_ctx *outer = ctx;
+        ctx = reel_ctx_new(&(reel_ctx_opts) { .isa = isas[k / 2] });
+        if (reel_ctx_error(ctx) == REEL_OK) { /* else this machine has no such instructions */
+            reel_tensor *p = NULL;
+            float f[5];
+            for (int i = 0; i < 5; i++) f[i] = (float)p0[i];
+            p = k % 2 ? reel_floats(ctx, REEL_SHAPE(5), f) : reel_doubles(ctx, REEL_SHAPE(5), p0);
+            reel_optim *optim = make_optimiser(file, REEL_PARAMS(reel_set_requires_grad(p, true)));
+            for (int step = 0; step < steps; step++) {
+                REEL_SCOPE(ctx)
+                {
+                    for (int i = 0; i < 5; i++) f[i] = (float)grad_p[5 * step + i];
+                    reel_set_grad(p, k % 2 ? reel_floats(ctx, REEL_SHAPE(5), f)
+                                           : reel_doubles(ctx, REEL_SHAPE(5), grad_p + 5 * step));
+                    cr_assert(reel_optim_step(optim), "%s", reel_ctx_error_message(ctx));
+                }
+            }
+            for (int i = 0; i < 5; i++) {
+                double x = k % 2 ? reel_data_f32(p)[i] : reel_data_f64(p)[i], y = traj_p[5 * steps + i];
+                double tolerance = k % 2 ? 2e-5 * (1 + fabs(y)) : 1e-9 * (1 + fabs(y));
+                cr_expect(fabs(x - y) <= tolerance, "%s, %s: %.17g, PyTorch's %.17g", name, isas[k / 2], x, y);
+            }
+            reel_optim_free(optim);
+        }
+        reel_ctx_free(ctx);
+        ctx = outer;
+    }
+}
+
+Test(optim, takes_given_gradients_in_both_dtypes_on_every_instruction_set)
+{
+    cr_expect_geq(for_cases("opt_", feed), 48);
+}
+
+/* Schedules */
+
+static reel_schedule make_schedule(reel_safetensors *file)
+{
+    const char *op = setting(file, "op") + strlen("lr_");
+    double gamma = atof(setting(file, "gamma")), eta_min = atof(setting(file, "eta_min"));
+    int64_t total = atoll(setting(file, "total_iters"));
+    if (strcmp(op, "step") == 0) return reel_lr_step(atoll(setting(file, "step_size")), gamma);
+    if (strcmp(op, "exponential") == 0) return reel_lr_exponential(gamma);
+    if (strcmp(op, "cosine") == 0) return reel_lr_cosine(atoll(setting(file, "T_max")), eta_min);
+    if (strcmp(op, "polynomial") == 0) return reel_lr_polynomial(total, atof(setting(file, "power")));
+    if (strcmp(op, "linear_warmup") == 0) {
+        return reel_lr_linear(atof(setting(file, "start_factor")), atof(setting(file, "end_factor")), total);
+    }
+    if (strcmp(op, "cosine_restarts") == 0) {
+        return reel_lr_cosine_restarts(atoll(setting(file, "T_0")), atoll(setting(file, "T_mult")), eta_min);
+    }
+    if (strcmp(op, "multistep") == 0) {
+        int64_t milestones[8];
+        int count = 0;
+        for (const char *at = setting(file, "milestones"); at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+            milestones[count++] = atoll(at);
+        return reel_lr_multistep(milestones, count, gamma);
+    }
+    if (strcmp(op, "onecycle") == 0) {
+        return reel_lr_one_cycle(
+            &(reel_one_cycle_opts) { .max_lr = number(file, "max_lr"),
+                                     .total_steps = atoll(setting(file, "total_steps")),
+                                     .pct_start = number(file, "pct_start"),
+                                     .div_factor = number(file, "div_factor"),
+                                     .final_div_factor = number(file, "final_div_factor"),
+                                     .linear = strcmp(setting(file, "anneal_strategy"), "linear") == 0,
+                                     .three_phase = flag(file, "three_phase"),
+                                     .base_momentum = number(file, "base_momentum"),
+                                     .max_momentum = number(file, "max_momentum") });
+    }
+    cr_assert_str_eq(op, "plateau");
+    int64_t patience = atoll(setting(file, "patience"));
+    return reel_lr_plateau(&(reel_plateau_opts) { .maximize = strcmp(setting(file, "mode"), "max") == 0,
+                                                  .factor = number(file, "factor"),
+                                                  .patience = patience ? patience : -1,
+                                                  .threshold = number(file, "threshold"),
+                                                  .absolute = strcmp(setting(file, "threshold_mode"), "abs") == 0,
+                                                  .cooldown = atoll(setting(file, "cooldown")),
+                                                  .min_lr = atof(setting(file, "min_lr")),
+                                                  .eps = number(file, "eps") });
+}
+
+static reel_optim *any_optimiser(reel_tensor **p, double lr)
+{
+    *p = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(3), REEL_F64), true);
+    return reel_sgd_new(REEL_PARAMS(*p), &(reel_sgd_opts) { .lr = lr, .momentum = 0.5 });
+}
+
+static void follow_rates(reel_safetensors *file, const char *name)
+{
+    reel_tensor *p;
+    reel_optim *optim = any_optimiser(&p, number(file, "lr"));
+    reel_schedule schedule = make_schedule(file);
+    const double *rates = golden(file, "out");
+    int64_t count = reel_numel(reel_safetensors_read(file, "out"));
+    bool plateau = schedule.kind == REEL_LR_PLATEAU;
+    const double *metrics = plateau ? golden(file, "in0") : NULL;
+    const double *momenta = schedule.kind == REEL_LR_ONE_CYCLE ? golden(file, "out1") : NULL;
+    cr_assert(reel_schedule_start(&schedule, optim), "%s", reel_ctx_error_message(ctx));
+    for (int64_t k = 0; k < count; k++) {
+        cr_expect(close_to(reel_optim_lr(optim), rates[k]), "%s, step %d: the rate is %.17g, PyTorch's %.17g", name,
+                  (int)k, reel_optim_lr(optim), rates[k]);
+        if (momenta) {
+            cr_expect(close_to(reel_optim_hyper(optim, 0)->momentum, momenta[k]),
+                      "%s, step %d: momentum %.17g, not %.17g", name, (int)k, reel_optim_hyper(optim, 0)->momentum,
+                      momenta[k]);
+        }
+        if (k + 1 == count) break;
+        cr_assert(plateau ? reel_schedule_observe(&schedule, optim, metrics[k])
+                          : reel_schedule_advance(&schedule, optim));
+    }
+    reel_optim_free(optim);
+}
+
+Test(schedule, follows_the_golden_rates) { cr_expect_geq(for_cases("lr_", follow_rates), 22); }
+
+Test(schedule, warms_up_before_another_begins, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p;
+    reel_optim *optim = any_optimiser(&p, 0.8);
+    reel_schedule schedule = reel_lr_warmup(reel_lr_step(2, 0.5), 4, 0.25);
+    static const double expected[] = { 0.2, 0.35, 0.5, 0.65, 0.8, 0.8, 0.4, 0.4, 0.2 };
+    cr_assert(reel_schedule_start(&schedule, optim));
+    for (int k = 0; k < 9; k++) {
+        cr_expect_float_eq(reel_optim_lr(optim), expected[k], 1e-12, "step %d: %g", k, reel_optim_lr(optim));
+        cr_assert(reel_schedule_advance(&schedule, optim));
+    }
+    reel_optim_free(optim);
+}
+
+Test(schedule, scales_every_groups_own_rate, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p, *q = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(1), REEL_F64), true);
+    reel_optim *optim = any_optimiser(&p, 0.1);
+    reel_hyper hyper = *reel_optim_hyper(optim, 0);
+    hyper.lr = 1;
+    cr_assert(reel_optim_add_group(optim, REEL_PARAMS(q), &hyper));
+    reel_schedule schedule = reel_lr_exponential(0.5);
+    cr_assert(reel_schedule_start(&schedule, optim) && reel_schedule_advance(&schedule, optim));
+    cr_expect_float_eq(reel_optim_hyper(optim, 0)->lr, 0.05, 1e-15);
+    cr_expect_float_eq(reel_optim_hyper(optim, 1)->lr, 0.5, 1e-15);
+    reel_optim_free(optim);
+}
+
+Test(schedule, refuses_numbers_that_make_no_sense, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p;
+    reel_optim *optim = any_optimiser(&p, 0.1);
+    const struct {
+        reel_schedule schedule;
+        const char *reason;
+    } cases[] = {
+        { reel_lr_step(0, 0.5), "period" },
+        { reel_lr_cosine(-3, 0), "period" },
+        { reel_lr_cosine_restarts(5, 0, 0), "shrink" },
+        { reel_lr_polynomial(0, 1), "no steps" },
+        { reel_lr_linear(0.1, 1, 0), "no steps" },
+        { reel_lr_one_cycle(&(reel_one_cycle_opts) { .max_lr = 1 }), "no steps" },
+        { reel_lr_one_cycle(&(reel_one_cycle_opts) { .total_steps = 3 }), "not above 0" },
+        { reel_lr_plateau(&(reel_plateau_opts) { .factor = 1 }), "not below 1" },
+        { reel_lr_multistep(NULL, -1, 0.1), "milestones" },
+        { reel_lr_warmup(reel_lr_constant(), -1, 0.1), "warm-up" },
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        reel_schedule schedule = cases[k].schedule;
+        cr_expect_not(reel_schedule_start(&schedule, optim));
+        expect_error(REEL_ERROR_VALUE, cases[k].reason);
+        cr_expect(isnan(reel_schedule_rate(&schedule, 1, 3, NULL)));
+    }
+    reel_schedule schedule = reel_lr_constant();
+    cr_expect_not(reel_schedule_observe(&schedule, optim, 1));
+    expect_error(REEL_ERROR_VALUE, "only a plateau");
+    reel_optim_free(optim);
+}
+
+/* Clipping */
+
+static void clip_case(reel_safetensors *file, const char *name)
+{
+    reel_tensor *p[3];
+    char key[8];
+    for (int k = 0; k < 3; k++) {
+        snprintf(key, sizeof key, "in%d", k);
+        reel_tensor *g = reel_safetensors_read(file, key);
+        p[k] = reel_set_requires_grad(reel_zeros_like(g), true);
+        cr_assert(reel_set_grad(p[k], g));
+    }
+    const char *norm = setting(file, "norm_type");
+    reel_params params = { p, 3 };
+    reel_tensor *total =
+        reel_clip_grad_norm(params, number(file, "max_norm"), strcmp(norm, "inf") == 0 ? INFINITY : atof(norm));
+    cr_assert(total, "%s", reel_ctx_error_message(ctx));
+    cr_expect(close_to(reel_item(total), *golden(file, "total_norm")), "%s: total norm", name);
+    for (int k = 0; k < 3; k++) {
+        snprintf(key, sizeof key, k ? "out%d" : "out", k);
+        expect_row(name, k, "gradient", reel_grad_of(p[k]), golden(file, key));
+    }
+}
+
+Test(clip, scales_gradients_as_the_golden_cases_say) { cr_expect_geq(for_cases("clip_", clip_case), 4); }
+
+Test(clip, clamps_gradients_by_value_and_passes_over_parameters_without, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p = reel_set_requires_grad(reel_zeros(ctx, REEL_SHAPE(3), REEL_F32), true);
+    reel_tensor *q = reel_set_requires_grad(reel_zeros(ctx, REEL_SHAPE(2), REEL_F32), true);
+    reel_set_grad(p, reel_floats(ctx, REEL_SHAPE(3), (float[]) { -7, 0.25f, 7 }));
+    cr_assert(reel_clip_grad_value(REEL_PARAMS(p, q), 0.5));
+    const float *g = reel_data_f32(reel_grad_of(p));
+    cr_expect(g && g[0] == -0.5f && g[1] == 0.25f && g[2] == 0.5f);
+    cr_expect_null(reel_grad_of(q));
+    cr_expect_eq(reel_item(reel_clip_grad_norm(REEL_PARAMS(q), 1, 0)), 0);
+    cr_expect_not(reel_clip_grad_value(REEL_PARAMS(p), -1));
+    expect_error(REEL_ERROR_VALUE, "clip_grad_value");
+    cr_expect_null(reel_clip_grad_norm(REEL_PARAMS(p), NAN, 2));
+    expect_error(REEL_ERROR_VALUE, "clip_grad_norm");
+}
+
+/* Averages */
+
+Test(ema, averages_swaps_and_comes_back, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p = reel_set_requires_grad(reel_doubles(ctx, REEL_SHAPE(2), (double[]) { 1, -2 }), true);
+    reel_ema *ema = reel_ema_new(REEL_PARAMS(p), 0.75);
+    cr_assert(ema, "%s", reel_ctx_error_message(ctx));
+    double average[2] = { 1, -2 };
+    for (int k = 1; k <= 5; k++) {
+        double x[2] = { k, k * k };
+        reel_set_data(p, x, sizeof x);
+        cr_assert(reel_ema_update(ema));
+        for (int i = 0; i < 2; i++) average[i] = 0.75 * average[i] + 0.25 * x[i];
+    }
+    cr_assert(reel_ema_swap(ema));
+    cr_expect(close_to(reel_data_f64(p)[0], average[0]) && close_to(reel_data_f64(p)[1], average[1]));
+    cr_expect(reel_data_f64(reel_ema_average(ema, 0))[1] == 25);
+    cr_assert(reel_ema_swap(ema));
+    cr_expect(reel_data_f64(p)[0] == 5 && reel_data_f64(p)[1] == 25);
+    reel_ema_free(ema);
+    cr_expect_null(reel_ema_new(REEL_PARAMS(p), 1.5));
+    expect_error(REEL_ERROR_VALUE, "ema: a decay of 1.5");
+}
+
+/* Groups, states, errors */
+
+static reel_tensor *leaf(int n) { return reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(n), REEL_F64), true); }
+
+static void give_gradients(reel_tensor *const *p, int count, int step)
+{
+    for (int k = 0; k < count; k++) {
+        double g[8];
+        for (int i = 0; i < 8; i++) g[i] = sin(step + 3 * k + i);
+        reel_set_grad(p[k], reel_doubles(ctx, reel_shape_of(p[k]), g));
+    }
+}
+
+Test(optim, a_group_has_hyperparameters_of_its_own, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p = leaf(1), *q = leaf(1);
+    reel_optim *optim = reel_sgd_new(REEL_PARAMS(p), &(reel_sgd_opts) { .lr = 0.5 });
+    reel_hyper hyper = *reel_optim_hyper(optim, 0);
+    hyper.lr = 0.25;
+    hyper.momentum = 0.9;
+    cr_assert(reel_optim_add_group(optim, REEL_PARAMS(q), &hyper));
+    for (int k = 0; k < 2; k++) {
+        reel_set_grad(p, reel_ones(ctx, REEL_SHAPE(1), REEL_F64));
+        reel_set_grad(q, reel_ones(ctx, REEL_SHAPE(1), REEL_F64));
+        cr_assert(reel_optim_step(optim));
+    }
+    cr_expect_float_eq(reel_item(p), 0, 1e-15);
+    cr_expect_float_eq(reel_item(q), 1 - 0.25 - 0.25 * 1.9, 1e-15);
+    cr_expect_not(reel_optim_add_group(optim, REEL_PARAMS(p), &hyper));
+    expect_error(REEL_ERROR_VALUE, "in the optimiser already");
+    cr_expect_eq(reel_optim_groups(optim), 2);
+    cr_expect_null(reel_optim_hyper(optim, 2));
+    reel_optim_free(optim);
+}
+
+Test(optim, a_step_uses_gradients_up_and_passes_over_parameters_without, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p = leaf(2), *q = leaf(2);
+    reel_optim *optim = reel_adam_new(REEL_PARAMS(p, q), NULL);
+    give_gradients(&p, 1, 0);
+    cr_assert(reel_optim_step(optim));
+    cr_expect_null(reel_grad_of(p));
+    cr_expect_eq(reel_data_f64(q)[0], 1);
+    cr_expect_neq(reel_data_f64(p)[1], 1);
+    cr_expect_eq(reel_optim_steps(optim), 1);
+    reel_optim_free(optim);
+}
+
+Test(optim, refuses_what_cannot_be_optimised, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *p = leaf(2), *constant = reel_ones(ctx, REEL_SHAPE(2), REEL_F64);
+    cr_expect_null(reel_sgd_new(REEL_PARAMS(constant), NULL));
+    expect_error(REEL_ERROR_VALUE, "no leaf that requires a gradient");
+    cr_expect_null(reel_sgd_new(REEL_PARAMS(p, p), NULL));
+    expect_error(REEL_ERROR_VALUE, "already");
+    cr_expect_null(reel_sgd_new(REEL_PARAMS(p, NULL), NULL));
+    expect_error(REEL_ERROR_CONTEXT, "parameter 1 is NULL");
+    cr_expect_null(reel_sgd_new(REEL_PARAMS(p), &(reel_sgd_opts) { .lr = -1 }));
+    expect_error(REEL_ERROR_VALUE, "sgd: the learning rate");
+    cr_expect_null(reel_sgd_new(REEL_PARAMS(p), &(reel_sgd_opts) { .nesterov = true }));
+    expect_error(REEL_ERROR_VALUE, "Nesterov");
+    cr_expect_null(reel_adam_new(REEL_PARAMS(p), &(reel_adam_opts) { .beta1 = 1 }));
+    expect_error(REEL_ERROR_VALUE, "adam: beta1");
+    cr_expect_null(reel_adamw_new(REEL_PARAMS(p), &(reel_adam_opts) { .beta2 = NAN }));
+    expect_error(REEL_ERROR_VALUE, "adamw: beta2");
+    cr_expect_null(reel_lbfgs_new(REEL_PARAMS(p), &(reel_lbfgs_opts) { .max_iter = -1 }));
+    expect_error(REEL_ERROR_VALUE, "lbfgs: max_iter");
+    reel_optim *lbfgs = reel_lbfgs_new(REEL_PARAMS(p), NULL);
+    cr_assert(lbfgs);
+    cr_expect_not(reel_optim_step(lbfgs));
+    expect_error(REEL_ERROR_UNSUPPORTED, "reel_optim_step_closure");
+    reel_optim_free(lbfgs);
+    reel_optim *sgd = reel_sgd_new(REEL_PARAMS(p), NULL);
+    reel_optim_hyper(sgd, 0)->momentum = 0.9;
+    give_gradients(&p, 1, 0);
+    cr_expect_not(reel_optim_step(sgd));
+    expect_error(REEL_ERROR_VALUE, "changed after the optimiser was made");
+    reel_optim_free(sgd);
+}
+
+typedef reel_optim *maker(reel_params params);
+
+static reel_optim *make_sgd(reel_params p)
+{
+    return reel_sgd_new(p, &(reel_sgd_opts) { .momentum = 0.9, .dampening = 0.1 });
+}
+static reel_optim *make_adam(reel_params p) { return reel_adam_new(p, &(reel_adam_opts) { .amsgrad = true }); }
+static reel_optim *make_nadam(reel_params p) { return reel_nadam_new(p, NULL); }
+static reel_optim *make_rmsprop(reel_params p)
+{
+    return reel_rmsprop_new(p, &(reel_rmsprop_opts) { .centered = true, .momentum = 0.5 });
+}
+static reel_optim *make_adagrad(reel_params p) { return reel_adagrad_new(p, &(reel_adagrad_opts) { .lr_decay = 0.1 }); }
+static reel_optim *make_adadelta(reel_params p) { return reel_adadelta_new(p, NULL); }
+static reel_optim *make_lion(reel_params p) { return reel_lion_new(p, NULL); }
+
+Test(optim, a_saved_state_goes_on_with_the_same_bits, .init = set_up, .fini = tear_down)
+{
+    maker *const makers[] = { make_sgd, make_adam, make_nadam, make_rmsprop, make_adagrad, make_adadelta, make_lion };
+    char path[] = "/tmp/reel-optim-XXXXXX";
+    close(mkstemp(path));
+    for (size_t k = 0; k < sizeof makers / sizeof *makers; k++) {
+        reel_tensor *p[2] = { leaf(5), leaf(3) }, *q[2] = { leaf(5), leaf(3) };
+        reel_optim *first = makers[k]((reel_params) { p, 2 }), *second = makers[k]((reel_params) { q, 2 });
+        for (int step = 0; step < 8; step++) {
+            if (step == 4) {
+                reel_optim_set_lr(first, 0.123);
+                cr_assert(reel_optim_save(first, path), "%s", reel_ctx_error_message(ctx));
+                cr_assert(reel_optim_load(second, path), "%s", reel_ctx_error_message(ctx));
+                for (int i = 0; i < 2; i++) reel_assign(q[i], p[i]);
+            }
+            give_gradients(p, 2, step);
+            cr_assert(reel_optim_step(first));
+            if (step < 4) continue;
+            give_gradients(q, 2, step);
+            cr_assert(reel_optim_step(second));
+        }
+        cr_expect_eq(memcmp(reel_data(p[0]), reel_data(q[0]), 5 * sizeof(double)), 0, "%s", reel_optim_name(first));
+        cr_expect_eq(memcmp(reel_data(p[1]), reel_data(q[1]), 3 * sizeof(double)), 0, "%s", reel_optim_name(first));
+        cr_expect_eq(reel_optim_steps(second), 8);
+        reel_optim_free(first);
+        reel_optim_free(second);
+    }
+    unlink(path);
+}
+
+Test(optim, a_saved_lbfgs_goes_on_with_the_same_bits, .init = set_up, .fini = tear_down)
+{
+    char path[] = "/tmp/reel-optim-XXXXXX";
+    close(mkstemp(path));
+    double A[25] = { 0 }, b[5] = { 1, 2, 3, 4, 5 };
+    for (int i = 0; i < 5; i++) A[6 * i] = 1 + i;
+    const reel_lbfgs_opts opts = { .max_iter = 2, .history_size = 3, .strong_wolfe = true };
+    quadratic one = { A, b, leaf(5), leaf(2) }, two = { A, b, leaf(5), leaf(2) };
+    reel_optim *first = reel_lbfgs_new(REEL_PARAMS(one.p, one.r), &opts);
+    reel_optim *second = reel_lbfgs_new(REEL_PARAMS(two.p, two.r), &opts);
+    for (int step = 0; step < 6; step++) {
+        if (step == 3) {
+            cr_assert(reel_optim_save(first, path), "%s", reel_ctx_error_message(ctx));
+            cr_assert(reel_optim_load(second, path), "%s", reel_ctx_error_message(ctx));
+            reel_assign(two.p, one.p);
+            reel_assign(two.r, one.r);
+        }
+        cr_assert(reel_optim_step_closure(first, evaluate, &one, NULL), "%s", reel_ctx_error_message(ctx));
+        if (step >= 3) cr_assert(reel_optim_step_closure(second, evaluate, &two, NULL));
+    }
+    cr_expect_eq(memcmp(reel_data(one.p), reel_data(two.p), 5 * sizeof(double)), 0);
+    cr_expect_eq(memcmp(reel_data(one.r), reel_data(two.r), 2 * sizeof(double)), 0);
+    reel_optim_free(first);
+    reel_optim_free(second);
+    unlink(path);
+}
+
+Test(optim, a_state_of_another_optimiser_changes_nothing, .init = set_up, .fini = tear_down)
+{
+    char path[] = "/tmp/reel-optim-XXXXXX";
+    close(mkstemp(path));
+    reel_tensor *p = leaf(3), *q = leaf(4), *r = leaf(3);
+    reel_optim *adam = make_adam(REEL_PARAMS(p)), *sgd = make_sgd(REEL_PARAMS(p)), *other = make_adam(REEL_PARAMS(q));
+    reel_optim *two = make_adam(REEL_PARAMS(p, r));
+    give_gradients(&p, 1, 0);
+    reel_optim_set_lr(adam, 0.5);
+    cr_assert(reel_optim_step(adam) && reel_optim_save(adam, path));
+    cr_expect_not(reel_optim_load(sgd, path));
+    expect_error(REEL_ERROR_IO, "holds the state of adam, not of sgd");
+    cr_expect_not(reel_optim_load(other, path));
+    expect_error(REEL_ERROR_IO, "\"state.0.exp_avg\" is float64 [3], and the parameter is float64 [4]");
+    cr_expect_not(reel_optim_load(two, path));
+    expect_error(REEL_ERROR_IO, "has no \"state.1.exp_avg\"");
+    cr_expect_eq(reel_optim_lr(two), 1e-3);
+    cr_expect_eq(reel_optim_steps(two), 0);
+    reel_optim_free(adam);
+    reel_optim_free(sgd);
+    reel_optim_free(other);
+    reel_optim_free(two);
+    unlink(path);
+}
+
+Test(optim, updates_have_the_same_bits_at_any_number_of_threads)
+{
+    enum { N = 100003 };
+    static float first[N], start[N], grad[N];
+    for (int i = 0; i < N; i++) {
+        start[i] = sinf((float)i);
+        grad[i] = cosf((float)(3 * i));
+    }
+    for (int threads = 1; threads <= 4; threads++) {
+        ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = threads });
+        reel_tensor *p = reel_set_requires_grad(reel_floats(ctx, REEL_SHAPE(N), start), true);
+        reel_optim *optim = reel_adam_new(REEL_PARAMS(p), NULL);
+        for (int step = 0; step < 3; step++) {
+            reel_set_grad(p, reel_floats(ctx, REEL_SHAPE(N), grad));
+            cr_assert(reel_optim_step(optim));
+        }
+        if (threads == 1) memcpy(first, reel_data(p), sizeof first);
+        cr_expect_eq(memcmp(first, reel_data(p), sizeof first), 0, "%d threads", threads);
+        reel_optim_free(optim);
+        reel_ctx_free(ctx);
+    }
+}
