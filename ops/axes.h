@@ -23,7 +23,8 @@ static inline bool reel_infer_axis(const reel_infer *infer, int64_t dim, int ndi
     return reel_infer_fail(infer, REEL_ERROR_SHAPE, "axis %lld is outside [%d, %d)", (long long)dim, -ndim, ndim);
 }
 
-/* Sizes and axes of a table row's list; false after an error. Numbers beyond an int become its nearest: no axis either. */
+/* Sizes and axes of a table row's list; false after an error. Numbers beyond an int become its nearest: no axis either.
+ */
 static inline int reel_clamp_int(int64_t v) { return v < INT_MIN ? INT_MIN : v > INT_MAX ? INT_MAX : (int)v; }
 
 static inline bool reel_args_dims(const reel_call_args *args, const char *name, reel_dims *dims)

@@ -7,8 +7,8 @@
 
 enum { CHUNK_ELEMENTS = 1 << 15, MAX_CHUNKS = 64 };
 
-/* Axes of size 1 dropped, the others from the destination's slowest to its fastest, neighbours merged where both sides run
- * on. Returns the number of elements. */
+/* Axes of size 1 dropped, the others from the destination's slowest to its fastest, neighbours merged where both sides
+ * run on. Returns the number of elements. */
 static int64_t arrange(reel_copy_axes *axes, int ndim, const int64_t *shape, const int64_t *to, const int64_t *from)
 {
     int64_t numel = 1;
