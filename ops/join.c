@@ -159,7 +159,7 @@ static reel_tensor *join(const reel_op *op, reel_tensor *const *xs, int n, int d
     reel_ctx *ctx = reel_ctx_of(xs[0]);
     reel_tensor **cast = calloc((size_t)n, sizeof *cast), *y = NULL;
     if (!cast) return reel_fail(ctx, REEL_ERROR_MEMORY, "%s: no memory for a list of %d operands", op->name, n);
-    REEL_SCOPE(ctx)
+    REEL_COMPOSITE(ctx)
     {
         for (int i = 0; i < n; i++) cast[i] = reel_dtype_of(xs[i]) == dtype ? xs[i] : reel_cast(xs[i], dtype);
         y = reel_scope_return(reel_apply(op, cast, n, &attrs, NULL));

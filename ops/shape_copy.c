@@ -129,7 +129,7 @@ static reel_tensor *tile(const char *name, reel_tensor *x, reel_shape reps)
         return reel_fail(ctx, REEL_ERROR_SHAPE, "%s: counts %s are negative or make of shape %s more than memory holds",
                          name, reel_shape_format(reps, text), reel_shape_format(in, x_text));
     reel_tensor *y = NULL;
-    REEL_SCOPE(ctx)
+    REEL_COMPOSITE(ctx)
     {
         reel_shape lead = shape;
         for (int k = 0; k < shape.ndim; k++)
