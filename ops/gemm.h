@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Internal: matrix products over the threads of a play, for every op that needs one.
+#ifndef REEL_OPS_GEMM_H
+#define REEL_OPS_GEMM_H
+
+#include <reel/core/dtype.h>
+#include <reel/core/exec.h>
+
+/* c[z] = a[z] b[z] + bias for all z below `batch`; a: [m, k], b: [k, n], c: [m, n] with contiguous rows, bias: [n] or
+ * NULL. Strides in elements; those of a and b may be anything (0: broadcast). c overlaps nothing. */
+typedef struct reel_gemm {
+    reel_dtype dtype; /* float32 or float64 */
+    int64_t m, n, k;
+    const void *a, *b, *bias;
+    void *c;
+    int64_t a_row, a_column, b_row, b_column, c_row;
+    int batch_ndim;
+    int64_t batch[REEL_MAX_DIMS], a_batch[REEL_MAX_DIMS], b_batch[REEL_MAX_DIMS], c_batch[REEL_MAX_DIMS];
+} reel_gemm;
+
+/* Runs it; cut into tiles by shape alone. false: scratch memory is short. Not from within a parallel region. */
+bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm);
+
+/* One product on the calling thread, inside or outside of a parallel region, through BLAS: c = beta c + op(a) op(b),
+ * all row-major with leading dimensions; beta is 0 or 1. reel_blas_quiet() must have been called by the play. */
+void reel_gemm_blas(reel_dtype dtype, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+                    const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc);
+
+/* Tells BLAS to use no threads of its own. */
+void reel_blas_quiet(void);
+
+#endif
