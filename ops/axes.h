@@ -27,7 +27,7 @@ static inline bool reel_infer_axis(const reel_infer *infer, int64_t dim, int ndi
  */
 static inline int reel_clamp_int(int64_t v) { return v < INT_MIN ? INT_MIN : v > INT_MAX ? INT_MAX : (int)v; }
 
-static inline bool reel_args_dims(const reel_call_args *args, const char *name, reel_dims *dims)
+static inline bool reel_args_dim_list(const reel_call_args *args, const char *name, reel_dims *dims)
 {
     int64_t values[REEL_MAX_DIMS];
     *dims = REEL_ALL_DIMS;

@@ -343,3 +343,23 @@ reel_tensor *reel_einsum(const char *text, reel_tensor *const *xs, int n)
     }
     return y;
 }
+
+/* Rows of the op table */
+
+static bool call_einsum(reel_call_args *args)
+{
+    enum { FEW = 16 };
+    reel_tensor *xs[FEW];
+    int n = reel_args_inputs(args);
+    if (n < 1 || n > FEW)
+        return reel_fail(reel_args_ctx(args), REEL_ERROR_VALUE, "einsum: %d operands; 1 to %d", n, FEW) != NULL;
+    for (int i = 0; i < n; i++) xs[i] = reel_args_input(args, i);
+    return reel_args_return(args, reel_einsum(reel_args_string(args, "equation"), xs, n));
+}
+const reel_function reel_fn_einsum = { .name = "einsum",
+                                       .inputs = "operands*",
+                                       .attrs = "equation:string",
+                                       .call = call_einsum,
+                                       .formula = "sum of products over the labels that the result does not name",
+                                       .shapes = "operands: one axis a label -> one axis a label of the result",
+                                       .orders = -1 };

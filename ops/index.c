@@ -342,3 +342,54 @@ reel_tensor *reel_take_along(reel_tensor *x, reel_tensor *index, int dim)
     }
     return y;
 }
+
+/* Rows of the op table */
+
+static bool call_gather(reel_call_args *args)
+{
+    return reel_args_return(
+        args, reel_gather(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_axis(args, "dim")));
+}
+const reel_function reel_fn_gather = { .name = "gather",
+                                       .inputs = "input index",
+                                       .attrs = "dim:int",
+                                       .call = call_gather,
+                                       .formula = "y[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on",
+                                       .shapes = "input: any; index: integers of that rank -> index's",
+                                       .orders = -1 };
+
+static bool call_scatter_add(reel_call_args *args)
+{
+    return reel_args_return(args, reel_scatter_add(reel_args_input(args, 0), reel_args_input(args, 1),
+                                                   reel_args_input(args, 2), reel_args_axis(args, "dim")));
+}
+const reel_function reel_fn_scatter_add = {
+    .name = "scatter_add",
+    .inputs = "input index src",
+    .attrs = "dim:int",
+    .call = call_scatter_add,
+    .formula = "x with src[i][j][k] added at [index[i][j][k]][j][k] for dim 0, and so on",
+    .shapes = "input: any; index: integers of that rank; src: index's or larger -> input's",
+    .orders = -1
+};
+
+static bool call_take_along_dim(reel_call_args *args)
+{
+    reel_tensor *x = reel_args_input(args, 0), *index = reel_args_input(args, 1), *y = NULL;
+    if (reel_args_has(args, "dim"))
+        return reel_args_return(args, reel_take_along(x, index, reel_args_axis(args, "dim")));
+    REEL_COMPOSITE(reel_args_ctx(args))
+    {
+        y = reel_scope_return(reel_gather(reel_flatten(x, 0, -1), reel_flatten(index, 0, -1), 0));
+    }
+    return reel_args_return(args, y);
+}
+const reel_function reel_fn_take_along_dim = {
+    .name = "take_along_dim",
+    .inputs = "input indices",
+    .attrs = "dim:int=none",
+    .call = call_take_along_dim,
+    .formula = "gather that broadcasts; without dim, of the flattened elements",
+    .shapes = "input: any; indices: integers that broadcast beside dim -> the broadcast shape",
+    .orders = -1
+};

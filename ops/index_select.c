@@ -471,3 +471,67 @@ reel_tensor *reel_one_hot(reel_tensor *x, int64_t classes)
     }
     return y;
 }
+
+/* Rows of the op table */
+
+static bool call_index_select(reel_call_args *args)
+{
+    return reel_args_return(
+        args, reel_index_select(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_axis(args, "dim")));
+}
+const reel_function reel_fn_index_select = { .name = "index_select",
+                                             .inputs = "input index",
+                                             .attrs = "dim:int",
+                                             .call = call_index_select,
+                                             .formula = "slices index[0], index[1], ... of axis dim",
+                                             .shapes = "input: [..., n, ...]; index: [m] integers -> [..., m, ...]",
+                                             .orders = -1 };
+
+static bool call_index_add(reel_call_args *args)
+{
+    double alpha = reel_args_float(args, "alpha");
+    reel_tensor *src = reel_args_input(args, 2), *y = NULL;
+    REEL_COMPOSITE(reel_args_ctx(args))
+    {
+        if (alpha != 1) src = reel_mul_scalar(src, alpha);
+        y = reel_scope_return(
+            reel_index_add(reel_args_input(args, 0), reel_args_input(args, 1), src, reel_args_axis(args, "dim")));
+    }
+    return reel_args_return(args, y);
+}
+const reel_function reel_fn_index_add = {
+    .name = "index_add",
+    .inputs = "input index source",
+    .attrs = "dim:int alpha:float=1",
+    .call = call_index_add,
+    .formula = "x with alpha times slice k of source added to its slice index[k] along dim",
+    .shapes = "input: [..., n, ...]; index: [m] integers; source: [..., m, ...] -> input's",
+    .orders = -1
+};
+
+static bool call_embedding(reel_call_args *args)
+{
+    reel_embedding_opts opts = { .has_padding_idx = reel_args_has(args, "padding_idx") };
+    if (opts.has_padding_idx) opts.padding_idx = reel_args_int(args, "padding_idx");
+    return reel_args_return(args, reel_embedding(reel_args_input(args, 0), reel_args_input(args, 1), &opts));
+}
+const reel_function reel_fn_embedding = { .name = "embedding",
+                                          .inputs = "input weight",
+                                          .attrs = "padding_idx:int=none",
+                                          .call = call_embedding,
+                                          .formula = "row input[...] of weight; row padding_idx gets no gradient",
+                                          .shapes = "input: [...] integers; weight: [V, D] -> [..., D]",
+                                          .orders = -1 };
+
+static bool call_one_hot(reel_call_args *args)
+{
+    return reel_args_return(args, reel_one_hot(reel_args_input(args, 0), reel_args_int(args, "num_classes")));
+}
+const reel_function reel_fn_one_hot = { .name = "one_hot",
+                                        .inputs = "input",
+                                        .attrs = "num_classes:int=-1",
+                                        .call = call_one_hot,
+                                        .formula =
+                                            "1 at [..., x[...]], 0 elsewhere; -1 classes: the largest value plus one",
+                                        .shapes = "input: [...] integers -> [..., num_classes] int64",
+                                        .orders = 0 };

@@ -259,3 +259,98 @@ int reel_chunk(reel_tensor *x, int chunks, int dim, reel_tensor **out, int capac
     int64_t n = reel_size(x, axis), size = n / chunks + (n % chunks != 0);
     return pieces("chunk", x, n == 0 ? chunks : (n - 1) / size + 1, size, axis, out, capacity);
 }
+
+/* Rows of the op table */
+
+typedef reel_tensor *join_function(reel_tensor *const *xs, int n, int dim);
+
+static bool call_join(reel_call_args *args, const char *name, join_function *function)
+{
+    enum { FEW = 64 };
+    reel_tensor *few[FEW], **xs = few;
+    int n = reel_args_inputs(args);
+    if (n < 1) return reel_fail(reel_args_ctx(args), REEL_ERROR_VALUE, "%s: no operands", name) != NULL;
+    if (n > FEW && !(xs = calloc((size_t)n, sizeof *xs)))
+        return reel_fail(reel_args_ctx(args), REEL_ERROR_MEMORY, "%s: no memory for a list of %d operands", name, n) !=
+               NULL;
+    for (int i = 0; i < n; i++) xs[i] = reel_args_input(args, i);
+    bool ok = reel_args_return(args, function(xs, n, reel_args_axis(args, "dim")));
+    if (xs != few) free(xs);
+    return ok;
+}
+
+static bool call_cat(reel_call_args *args) { return call_join(args, "cat", reel_cat); }
+const reel_function reel_fn_cat = { .name = "cat",
+                                    .inputs = "tensors*",
+                                    .attrs = "dim:int=0",
+                                    .call = call_cat,
+                                    .formula = "the operands one after the other along dim",
+                                    .shapes = "tensors: [..., n_i, ...] -> [..., sum of n_i, ...]",
+                                    .orders = -1 };
+
+static bool call_stack(reel_call_args *args) { return call_join(args, "stack", reel_stack); }
+const reel_function reel_fn_stack = { .name = "stack",
+                                      .inputs = "tensors*",
+                                      .attrs = "dim:int=0",
+                                      .call = call_stack,
+                                      .formula = "the operands along a new axis dim",
+                                      .shapes = "tensors: any, n of one shape -> [..., n, ...]",
+                                      .orders = -1 };
+
+enum { MOST_PARTS = 64 }; // a row's outputs
+
+static bool return_parts(reel_call_args *args, reel_tensor *const *parts, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!reel_args_return(args, parts[i])) return false;
+    return n >= 0;
+}
+
+static bool call_unbind(reel_call_args *args)
+{
+    reel_tensor *parts[MOST_PARTS];
+    return return_parts(args, parts,
+                        reel_unbind(reel_args_input(args, 0), reel_args_axis(args, "dim"), parts, MOST_PARTS));
+}
+const reel_function reel_fn_unbind = { .name = "unbind",
+                                       .inputs = "input",
+                                       .attrs = "dim:int=0",
+                                       .call = call_unbind,
+                                       .formula = "the slices of axis dim, without it",
+                                       .shapes = "input: [..., n, ...] -> n times [..., ...]",
+                                       .orders = -1 };
+
+static bool call_split(reel_call_args *args)
+{
+    reel_tensor *parts[MOST_PARTS];
+    int64_t sizes[MOST_PARTS];
+    int n = reel_args_ints(args, "split_size_or_sections", sizes, MOST_PARTS), dim = reel_args_axis(args, "dim");
+    if (n < 0) return false;
+    n = n == 1 ? reel_split(reel_args_input(args, 0), sizes[0], dim, parts, MOST_PARTS)
+               : reel_split_sizes(reel_args_input(args, 0), sizes, n, dim, parts);
+    return return_parts(args, parts, n);
+}
+const reel_function reel_fn_split = { .name = "split",
+                                      .inputs = "input",
+                                      .attrs = "split_size_or_sections:ints dim:int=0",
+                                      .call = call_split,
+                                      .formula =
+                                          "parts of one size along dim, the last may be smaller; or of the sizes given",
+                                      .shapes = "input: [..., n, ...] -> parts [..., size, ...]",
+                                      .orders = -1 };
+
+static bool call_chunk(reel_call_args *args)
+{
+    reel_tensor *parts[MOST_PARTS];
+    int n = reel_chunk(reel_args_input(args, 0), reel_args_axis(args, "chunks"), reel_args_axis(args, "dim"), parts,
+                       MOST_PARTS);
+    return return_parts(args, parts, n);
+}
+const reel_function reel_fn_chunk = { .name = "chunk",
+                                      .inputs = "input",
+                                      .attrs = "chunks:int dim:int=0",
+                                      .call = call_chunk,
+                                      .formula =
+                                          "parts of ceil(n / chunks) elements along dim, the last may be smaller",
+                                      .shapes = "input: [..., n, ...] -> parts [..., size, ...]",
+                                      .orders = -1 };

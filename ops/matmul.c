@@ -353,3 +353,135 @@ reel_tensor *reel_bilinear(reel_tensor *x1, reel_tensor *x2, reel_tensor *w, ree
     }
     return y;
 }
+
+/* Rows of the op table */
+
+static bool call_matmul(reel_call_args *args)
+{
+    return reel_args_return(args, reel_matmul(reel_args_input(args, 0), reel_args_input(args, 1)));
+}
+const reel_function reel_fn_matmul = { .name = "matmul",
+                                       .inputs = "input other",
+                                       .attrs = "",
+                                       .call = call_matmul,
+                                       .formula = "sum over k of a[..., i, k] b[..., k, j]",
+                                       .shapes = "input: [..., M, K] or [K]; other: [..., K, N] or [K] -> [..., M, N]",
+                                       .orders = -1 };
+
+static bool call_mm(reel_call_args *args)
+{
+    return reel_args_return(args, reel_mm(reel_args_input(args, 0), reel_args_input(args, 1)));
+}
+const reel_function reel_fn_mm = { .name = "mm",
+                                   .inputs = "input mat2",
+                                   .attrs = "",
+                                   .call = call_mm,
+                                   .formula = "sum over k of a[i, k] b[k, j]",
+                                   .shapes = "input: [M, K]; mat2: [K, N] -> [M, N]",
+                                   .orders = -1 };
+
+static bool call_bmm(reel_call_args *args)
+{
+    return reel_args_return(args, reel_bmm(reel_args_input(args, 0), reel_args_input(args, 1)));
+}
+const reel_function reel_fn_bmm = { .name = "bmm",
+                                    .inputs = "input mat2",
+                                    .attrs = "",
+                                    .call = call_bmm,
+                                    .formula = "sum over k of a[z, i, k] b[z, k, j]",
+                                    .shapes = "input: [B, M, K]; mat2: [B, K, N] -> [B, M, N]",
+                                    .orders = -1 };
+
+static bool call_mv(reel_call_args *args)
+{
+    return reel_args_return(args, reel_mv(reel_args_input(args, 0), reel_args_input(args, 1)));
+}
+const reel_function reel_fn_mv = { .name = "mv",
+                                   .inputs = "input vec",
+                                   .attrs = "",
+                                   .call = call_mv,
+                                   .formula = "sum over k of a[i, k] x[k]",
+                                   .shapes = "input: [M, K]; vec: [K] -> [M]",
+                                   .orders = -1 };
+
+static bool call_dot(reel_call_args *args)
+{
+    return reel_args_return(args, reel_dot(reel_args_input(args, 0), reel_args_input(args, 1)));
+}
+const reel_function reel_fn_dot = { .name = "dot",
+                                    .inputs = "input tensor",
+                                    .attrs = "",
+                                    .call = call_dot,
+                                    .formula = "sum over k of x[k] y[k]",
+                                    .shapes = "input: [K]; tensor: [K] -> []",
+                                    .orders = -1 };
+
+static bool call_outer(reel_call_args *args)
+{
+    return reel_args_return(args, reel_outer(reel_args_input(args, 0), reel_args_input(args, 1)));
+}
+const reel_function reel_fn_outer = { .name = "outer",
+                                      .inputs = "input vec2",
+                                      .attrs = "",
+                                      .call = call_outer,
+                                      .formula = "x[i] y[j]",
+                                      .shapes = "input: [M]; vec2: [N] -> [M, N]",
+                                      .orders = -1 };
+
+static bool call_linear(reel_call_args *args)
+{
+    return reel_args_return(args,
+                            reel_linear(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_input(args, 2)));
+}
+const reel_function reel_fn_linear = { .name = "linear",
+                                       .inputs = "input weight bias?",
+                                       .attrs = "",
+                                       .call = call_linear,
+                                       .formula = "x w^T + bias",
+                                       .shapes = "input: [..., K]; weight: [N, K]; bias: [N] -> [..., N]",
+                                       .orders = -1 };
+
+static bool call_bilinear(reel_call_args *args)
+{
+    return reel_args_return(args, reel_bilinear(reel_args_input(args, 0), reel_args_input(args, 1),
+                                                reel_args_input(args, 2), reel_args_input(args, 3)));
+}
+const reel_function reel_fn_bilinear = {
+    .name = "bilinear",
+    .inputs = "input1 input2 weight bias?",
+    .attrs = "",
+    .call = call_bilinear,
+    .formula = "sum over i, j of x1[..., i] w[n, i, j] x2[..., j] + bias[n]",
+    .shapes = "input1: [..., I]; input2: [..., J]; weight: [N, I, J]; bias: [N] -> [..., N]",
+    .orders = -1
+};
+
+static bool call_addmm(reel_call_args *args)
+{
+    return reel_args_return(args,
+                            reel_addmm(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_input(args, 2),
+                                       reel_args_float(args, "beta"), reel_args_float(args, "alpha")));
+}
+const reel_function reel_fn_addmm = { .name = "addmm",
+                                      .inputs = "input mat1 mat2",
+                                      .attrs = "beta:float=1 alpha:float=1",
+                                      .call = call_addmm,
+                                      .formula = "beta * input + alpha * (a x b)",
+                                      .shapes = "input: broadcasts to [M, N]; mat1: [M, K]; mat2: [K, N] -> [M, N]",
+                                      .orders = -1 };
+
+static bool call_baddbmm(reel_call_args *args)
+{
+    return reel_args_return(args,
+                            reel_baddbmm(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_input(args, 2),
+                                         reel_args_float(args, "beta"), reel_args_float(args, "alpha")));
+}
+const reel_function reel_fn_baddbmm = {
+    .name = "baddbmm",
+    .inputs = "input batch1 batch2",
+    .attrs = "beta:float=1 alpha:float=1",
+    .call = call_baddbmm,
+    .formula = "beta * input + alpha * (a x b)",
+    .shapes = "input: broadcasts to [B, M, N]; batch1: [B, M, K]; batch2: [B, K, N] -> [B, M, N]",
+    .orders = -1
+};

@@ -321,3 +321,34 @@ reel_tensor *reel_pad_backward(reel_tensor *y, reel_shape shape, const reel_pad_
     attrs.shape = reel_shape_clean(shape);
     return reel_apply(&reel_op_pad_backward, &y, 1, &attrs, NULL);
 }
+
+/* Rows of the op table */
+
+static bool call_pad(reel_call_args *args)
+{
+    reel_pad_opts opts;
+    memset(&opts, 0, sizeof opts);
+    int n = reel_args_ints(args, "pad", opts.pad, 2 * REEL_MAX_DIMS);
+    int mode = reel_args_choice(args, "mode", "constant reflect replicate circular");
+    if (n < 0 || mode < 0) return false;
+    opts.mode = (reel_pad_mode)mode;
+    if (reel_args_has(args, "value")) opts.value = reel_args_float(args, "value");
+    if (n % 2 != 0)
+        return reel_fail(reel_args_ctx(args), REEL_ERROR_VALUE, "pad: %d pads; each axis has two", n) != NULL;
+    if (n > 2 * reel_ndim(reel_args_input(args, 0)))
+        return reel_fail(reel_args_ctx(args), REEL_ERROR_VALUE, "pad: %d pads for an operand of %d axes", n,
+                         reel_ndim(reel_args_input(args, 0))) != NULL;
+    if (opts.mode != REEL_PAD_CONSTANT && opts.value != 0)
+        return reel_fail(reel_args_ctx(args), REEL_ERROR_VALUE, "pad: only a constant border has a value") != NULL;
+    return reel_args_return(args, reel_pad(reel_args_input(args, 0), &opts));
+}
+const reel_function reel_fn_pad = {
+    .name = "pad",
+    .inputs = "input",
+    .attrs = "pad:ints mode:string=constant value:float=none",
+    .call = call_pad,
+    .formula = "a border around the last axes: constant, reflect, replicate or circular; negative pads crop",
+    .shapes = "input: [..., n] -> [..., n + before + after]; pad: before and after the last axis, then the one before "
+              "it, ...",
+    .orders = -1
+};

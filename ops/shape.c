@@ -363,3 +363,118 @@ reel_tensor *reel_contiguous(reel_tensor *x)
     if (reel_is_contiguous(x)) return reel_view(x, reel_shape_of(x));
     return reel_apply(&reel_op_contiguous, &x, 1, NULL, NULL);
 }
+
+/* Rows of the op table */
+
+static bool call_reshape(reel_call_args *args)
+{
+    reel_shape shape;
+    return reel_args_shape(args, "shape", &shape) &&
+           reel_args_return(args, reel_reshape(reel_args_input(args, 0), shape));
+}
+const reel_function reel_fn_reshape = { .name = "reshape",
+                                        .inputs = "input",
+                                        .attrs = "shape:ints",
+                                        .call = call_reshape,
+                                        .formula = "the same elements in row-major order under another shape",
+                                        .shapes = "input: any; shape of as many elements, one size may be -1 -> shape",
+                                        .orders = -1 };
+
+static bool call_view(reel_call_args *args)
+{
+    reel_shape shape;
+    return reel_args_shape(args, "shape", &shape) && reel_args_return(args, reel_view(reel_args_input(args, 0), shape));
+}
+const reel_function reel_fn_view = { .name = "view",
+                                     .inputs = "input",
+                                     .attrs = "shape:ints",
+                                     .call = call_view,
+                                     .formula = "reshape that never copies",
+                                     .shapes = "input: any; shape of as many elements, one size may be -1 -> shape",
+                                     .orders = -1 };
+
+static bool call_flatten(reel_call_args *args)
+{
+    return reel_args_return(args, reel_flatten(reel_args_input(args, 0), reel_args_axis(args, "start_dim"),
+                                               reel_args_axis(args, "end_dim")));
+}
+const reel_function reel_fn_flatten = { .name = "flatten",
+                                        .inputs = "input",
+                                        .attrs = "start_dim:int=0 end_dim:int=-1",
+                                        .call = call_flatten,
+                                        .formula = "axes start_dim to end_dim as one",
+                                        .shapes = "input: any -> [..., product of the sizes, ...]",
+                                        .orders = -1 };
+
+static bool call_unflatten(reel_call_args *args)
+{
+    reel_shape shape;
+    return reel_args_shape(args, "sizes", &shape) &&
+           reel_args_return(args, reel_unflatten(reel_args_input(args, 0), reel_args_axis(args, "dim"), shape));
+}
+const reel_function reel_fn_unflatten = {
+    .name = "unflatten",
+    .inputs = "input",
+    .attrs = "dim:int sizes:ints",
+    .call = call_unflatten,
+    .formula = "axis dim as several",
+    .shapes = "input: [..., n, ...]; sizes of product n, one may be -1 -> [..., sizes, ...]",
+    .orders = -1
+};
+
+static bool call_squeeze(reel_call_args *args)
+{
+    reel_dims dims;
+    reel_tensor *x = reel_args_input(args, 0);
+    if (!reel_args_dim_list(args, "dim", &dims)) return false;
+    // An empty list names no axis, which REEL_ALL_DIMS cannot say.
+    if (reel_args_has(args, "dim") && dims.count == 0) return reel_args_return(args, reel_reshape(x, reel_shape_of(x)));
+    return reel_args_return(args, reel_squeeze(x, dims));
+}
+const reel_function reel_fn_squeeze = { .name = "squeeze",
+                                        .inputs = "input",
+                                        .attrs = "dim:ints=none",
+                                        .call = call_squeeze,
+                                        .formula = "drops axes of size 1: those of dim, or every one",
+                                        .shapes = "input: any -> the same without axes of size 1",
+                                        .orders = -1 };
+
+static bool call_unsqueeze(reel_call_args *args)
+{
+    return reel_args_return(args, reel_unsqueeze(reel_args_input(args, 0), reel_args_axis(args, "dim")));
+}
+const reel_function reel_fn_unsqueeze = { .name = "unsqueeze",
+                                          .inputs = "input",
+                                          .attrs = "dim:int",
+                                          .call = call_unsqueeze,
+                                          .formula = "puts an axis of size 1 before axis dim",
+                                          .shapes = "input: any -> [..., 1, ...]",
+                                          .orders = -1 };
+
+static bool call_expand(reel_call_args *args)
+{
+    reel_shape shape;
+    return reel_args_shape(args, "size", &shape) &&
+           reel_args_return(args, reel_expand(reel_args_input(args, 0), shape));
+}
+const reel_function reel_fn_expand = { .name = "expand",
+                                       .inputs = "input",
+                                       .attrs = "size:ints",
+                                       .call = call_expand,
+                                       .formula = "repeats axes of size 1 without a copy; -1 keeps a size",
+                                       .shapes = "input: any; size of as many axes or more -> size",
+                                       .orders = -1 };
+
+static bool call_broadcast_to(reel_call_args *args)
+{
+    reel_shape shape;
+    return reel_args_shape(args, "size", &shape) &&
+           reel_args_return(args, reel_broadcast_to(reel_args_input(args, 0), shape));
+}
+const reel_function reel_fn_broadcast_to = { .name = "broadcast_to",
+                                             .inputs = "input",
+                                             .attrs = "size:ints",
+                                             .call = call_broadcast_to,
+                                             .formula = "expand under its other name",
+                                             .shapes = "input: any; size of as many axes or more -> size",
+                                             .orders = -1 };

@@ -254,3 +254,76 @@ reel_tensor *reel_triu(reel_tensor *x, int64_t diagonal)
     triangle_attrs attrs = { diagonal };
     return reel_apply(&reel_op_triu, &x, 1, &attrs, NULL);
 }
+
+/* Rows of the op table */
+
+static bool call_roll(reel_call_args *args)
+{
+    int64_t shifts[REEL_MAX_DIMS];
+    reel_dims dims;
+    int n = reel_args_ints(args, "shifts", shifts, REEL_MAX_DIMS);
+    if (n < 0 || !reel_args_dim_list(args, "dims", &dims)) return false;
+    if (n != (dims.count ? dims.count : 1))
+        return reel_fail(reel_args_ctx(args), REEL_ERROR_VALUE, "roll: %d shifts for %d axes", n, dims.count) != NULL;
+    return reel_args_return(args, reel_roll(reel_args_input(args, 0), shifts, dims));
+}
+const reel_function reel_fn_roll = {
+    .name = "roll",
+    .inputs = "input",
+    .attrs = "shifts:ints dims:ints=none",
+    .call = call_roll,
+    .formula = "y[(i + shift) mod n] = x[i] along each axis of dims, or over the flattened elements",
+    .shapes = "input: any -> the same",
+    .orders = -1
+};
+
+static bool call_tile(reel_call_args *args)
+{
+    reel_shape shape;
+    return reel_args_shape(args, "dims", &shape) && reel_args_return(args, reel_tile(reel_args_input(args, 0), shape));
+}
+const reel_function reel_fn_tile = { .name = "tile",
+                                     .inputs = "input",
+                                     .attrs = "dims:ints",
+                                     .call = call_tile,
+                                     .formula = "dims[k] copies of x side by side along axis k",
+                                     .shapes = "input: any -> sizes times dims",
+                                     .orders = -1 };
+
+static bool call_repeat(reel_call_args *args)
+{
+    reel_shape shape;
+    return reel_args_shape(args, "repeats", &shape) &&
+           reel_args_return(args, reel_repeat(reel_args_input(args, 0), shape));
+}
+const reel_function reel_fn_repeat = { .name = "repeat",
+                                       .inputs = "input",
+                                       .attrs = "repeats:ints",
+                                       .call = call_repeat,
+                                       .formula = "tile with a count for every axis",
+                                       .shapes = "input: any -> sizes times repeats",
+                                       .orders = -1 };
+
+static bool call_tril(reel_call_args *args)
+{
+    return reel_args_return(args, reel_tril(reel_args_input(args, 0), reel_args_int(args, "diagonal")));
+}
+const reel_function reel_fn_tril = { .name = "tril",
+                                     .inputs = "input",
+                                     .attrs = "diagonal:int=0",
+                                     .call = call_tril,
+                                     .formula = "x on and below the diagonal of the last two axes, 0 elsewhere",
+                                     .shapes = "input: [..., n, m] -> the same",
+                                     .orders = -1 };
+
+static bool call_triu(reel_call_args *args)
+{
+    return reel_args_return(args, reel_triu(reel_args_input(args, 0), reel_args_int(args, "diagonal")));
+}
+const reel_function reel_fn_triu = { .name = "triu",
+                                     .inputs = "input",
+                                     .attrs = "diagonal:int=0",
+                                     .call = call_triu,
+                                     .formula = "x on and above the diagonal of the last two axes, 0 elsewhere",
+                                     .shapes = "input: [..., n, m] -> the same",
+                                     .orders = -1 };

@@ -136,3 +136,46 @@ reel_tensor *reel_transpose(reel_tensor *x, int dim0, int dim1)
 {
     return record(&reel_op_transpose, x, REEL_DIMS(dim0), REEL_DIMS(dim1));
 }
+
+/* Rows of the op table */
+
+static bool call_permute(reel_call_args *args)
+{
+    reel_dims dims;
+    return reel_args_dim_list(args, "dims", &dims) &&
+           reel_args_return(args, reel_permute(reel_args_input(args, 0), dims));
+}
+const reel_function reel_fn_permute = { .name = "permute",
+                                        .inputs = "input",
+                                        .attrs = "dims:ints",
+                                        .call = call_permute,
+                                        .formula = "y's axis k is x's axis dims[k]",
+                                        .shapes = "input: any; dims names every axis once -> the sizes in that order",
+                                        .orders = -1 };
+
+static bool call_transpose(reel_call_args *args)
+{
+    return reel_args_return(
+        args, reel_transpose(reel_args_input(args, 0), reel_args_axis(args, "dim0"), reel_args_axis(args, "dim1")));
+}
+const reel_function reel_fn_transpose = { .name = "transpose",
+                                          .inputs = "input",
+                                          .attrs = "dim0:int dim1:int",
+                                          .call = call_transpose,
+                                          .formula = "swaps two axes",
+                                          .shapes = "input: any -> two sizes swapped",
+                                          .orders = -1 };
+
+static bool call_movedim(reel_call_args *args)
+{
+    reel_dims from, to;
+    return reel_args_dim_list(args, "source", &from) && reel_args_dim_list(args, "destination", &to) &&
+           reel_args_return(args, reel_movedim(reel_args_input(args, 0), from, to));
+}
+const reel_function reel_fn_movedim = { .name = "movedim",
+                                        .inputs = "input",
+                                        .attrs = "source:ints destination:ints",
+                                        .call = call_movedim,
+                                        .formula = "axis source[k] goes to place destination[k]",
+                                        .shapes = "input: any -> the sizes in another order",
+                                        .orders = -1 };

@@ -348,3 +348,72 @@ reel_tensor *reel_diagonal_backward(reel_tensor *y, reel_shape shape, int64_t of
     attrs.shape = reel_shape_clean(shape);
     return reel_apply(&reel_op_diagonal_backward, &y, 1, &attrs, NULL);
 }
+
+/* Rows of the op table */
+
+static bool call_slice(reel_call_args *args)
+{
+    int64_t start = reel_args_has(args, "start") ? reel_args_int(args, "start") : 0;
+    int64_t end = reel_args_has(args, "end") ? reel_args_int(args, "end") : REEL_TO_END;
+    return reel_args_return(args, reel_slice(reel_args_input(args, 0), reel_args_axis(args, "dim"), start, end,
+                                             reel_args_int(args, "step")));
+}
+const reel_function reel_fn_slice = { .name = "slice",
+                                      .inputs = "input",
+                                      .attrs = "dim:int=0 start:int=none end:int=none step:int=1",
+                                      .call = call_slice,
+                                      .formula = "every step-th element of axis dim from start up to end",
+                                      .shapes = "input: [..., n, ...] -> [..., ceil((end - start) / step), ...]",
+                                      .orders = -1 };
+
+static bool call_narrow(reel_call_args *args)
+{
+    return reel_args_return(args, reel_narrow(reel_args_input(args, 0), reel_args_axis(args, "dim"),
+                                              reel_args_int(args, "start"), reel_args_int(args, "length")));
+}
+const reel_function reel_fn_narrow = { .name = "narrow",
+                                       .inputs = "input",
+                                       .attrs = "dim:int start:int length:int",
+                                       .call = call_narrow,
+                                       .formula = "length elements of axis dim from start",
+                                       .shapes = "input: [..., n, ...] -> [..., length, ...]",
+                                       .orders = -1 };
+
+static bool call_select(reel_call_args *args)
+{
+    return reel_args_return(
+        args, reel_select(reel_args_input(args, 0), reel_args_axis(args, "dim"), reel_args_int(args, "index")));
+}
+const reel_function reel_fn_select = { .name = "select",
+                                       .inputs = "input",
+                                       .attrs = "dim:int index:int",
+                                       .call = call_select,
+                                       .formula = "element index of axis dim, which goes away",
+                                       .shapes = "input: [..., n, ...] -> [..., ...]",
+                                       .orders = -1 };
+
+static bool call_flip(reel_call_args *args)
+{
+    reel_dims dims;
+    return reel_args_dim_list(args, "dims", &dims) && reel_args_return(args, reel_flip(reel_args_input(args, 0), dims));
+}
+const reel_function reel_fn_flip = { .name = "flip",
+                                     .inputs = "input",
+                                     .attrs = "dims:ints",
+                                     .call = call_flip,
+                                     .formula = "the axes dims back to front",
+                                     .shapes = "input: any -> the same",
+                                     .orders = -1 };
+
+static bool call_diagonal(reel_call_args *args)
+{
+    return reel_args_return(args, reel_diagonal(reel_args_input(args, 0), reel_args_int(args, "offset"),
+                                                reel_args_axis(args, "dim1"), reel_args_axis(args, "dim2")));
+}
+const reel_function reel_fn_diagonal = { .name = "diagonal",
+                                         .inputs = "input",
+                                         .attrs = "offset:int=0 dim1:int=0 dim2:int=1",
+                                         .call = call_diagonal,
+                                         .formula = "y[..., i] = x[.., i, .., i + offset, ..]",
+                                         .shapes = "input: [.., n, .., m, ..] -> [..., length of the diagonal]",
+                                         .orders = -1 };
