@@ -200,7 +200,7 @@ bool reel_conv_play(const reel_play *play, bool relu)
     const reel_buffer *x = &play->in[0], *w = &play->in[1], *y = &play->out[0];
     reel_conv_geom g = geometry(a, x, w, y);
     reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = relu };
-    bool ok = reel_conv_forward(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
+    bool ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
     return ok ? true : reel_play_out_of_memory(play);
 }
 

@@ -58,8 +58,8 @@ extern const reel_conv_impl reel_conv_fft;
 const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted);
 
 /* The passes by the algorithm chosen, for any geometry: sizes may be 0. `epilogue` may be NULL. */
-bool reel_conv_forward(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,
-                       const void *w, const reel_conv_epilogue *epilogue, void *y);
+bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,
+                         const void *w, const reel_conv_epilogue *epilogue, void *y);
 bool reel_conv_input_grad(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *gy,
                           const void *w, const reel_conv_epilogue *epilogue, void *gx);
 bool reel_conv_weight_grad(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,

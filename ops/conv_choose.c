@@ -111,8 +111,8 @@ void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volum
 
 static const reel_conv_epilogue no_epilogue;
 
-bool reel_conv_forward(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,
-                       const void *w, const reel_conv_epilogue *epilogue, void *y)
+bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,
+                         const void *w, const reel_conv_epilogue *epilogue, void *y)
 {
     reel_conv_geom g = simplified(geom);
     if (!epilogue) epilogue = &no_epilogue;
