@@ -8,6 +8,10 @@
 // Arithmetic and comparisons are the compiler's vector extensions (a * b + c contracts to FMA where there is one).
 // No include guard: it is meant to be included once per dtype.
 
+#if defined(REEL_ISA_IS_AVX512)
+#include <immintrin.h>
+#endif
+
 #if defined(REEL_F32)
 #define T float
 #define TI int32_t
@@ -59,12 +63,27 @@ REEL_SIMD_UNUSED void v_store(T *p, V v) { *(VU *)p = v; }
 /* The first n lanes, 0 <= n <= VN; the others are zero. */
 REEL_SIMD_UNUSED V v_load_n(const T *p, int64_t n)
 {
+#if defined(REEL_ISA_IS_AVX512) && defined(REEL_F32)
+    return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined(REEL_ISA_IS_AVX512)
+    return (V)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#else
     V v = { 0 };
     __builtin_memcpy(&v, p, (size_t)n * sizeof(T));
     return v;
+#endif
 }
 
-REEL_SIMD_UNUSED void v_store_n(T *p, V v, int64_t n) { __builtin_memcpy(p, &v, (size_t)n * sizeof(T)); }
+REEL_SIMD_UNUSED void v_store_n(T *p, V v, int64_t n)
+{
+#if defined(REEL_ISA_IS_AVX512) && defined(REEL_F32)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif defined(REEL_ISA_IS_AVX512)
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#else
+    __builtin_memcpy(p, &v, (size_t)n * sizeof(T));
+#endif
+}
 
 REEL_SIMD_UNUSED V v_set1(T x) { return x - (V){ 0 }; }
 
