@@ -74,6 +74,8 @@ REEL_API reel_field reel_dataset_field(const reel_dataset *data, int k);
 REEL_API reel_dataset *reel_dataset_slice(reel_ctx *ctx, reel_dataset *data, int64_t start, int64_t end);
 /* Samples by number. */
 REEL_API reel_dataset *reel_dataset_subset(reel_ctx *ctx, reel_dataset *data, const int64_t *index, int64_t count);
+/* 0 to count - 1 in an order drawn from `generator` (Durstenfeld 1964). */
+REEL_API void reel_shuffle(int64_t *index, int64_t count, reel_generator *generator);
 /* All samples in an order drawn from `generator` (NULL: the context's). */
 REEL_API reel_dataset *reel_dataset_shuffled(reel_ctx *ctx, reel_dataset *data, reel_generator *generator);
 /* The last part goes to `rest`: floor(count (1 - fraction)) samples stay in `first`. As Keras' validation_split. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Files: safetensors, IDX and PNG, both ways, and what happens when they are wrong or the disk is full.
+// Files: safetensors, IDX, NumPy's and PNG, both ways, and what happens when they are wrong or the disk is full.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <math.h>
 #include <reel/core/idx.h>
+#include <reel/core/npy.h>
 #include <reel/core/png.h>
 #include <reel/core/safetensors.h>
 #include <signal.h>
@@ -519,6 +520,167 @@ Test(idx, refuses_a_corrupt_gzip_stream_wherever_it_is_damaged, .init = set_up, 
     bytes[size - 5] ^= 1; /* of the checksum */
     cr_expect_null(reel_idx_read(ctx, write_bytes("sum.gz", bytes, size)));
     expect_error(REEL_ERROR_IO, "sum.gz", "corrupt");
+}
+
+/* NumPy */
+
+static reel_tensor *read_golden(const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/golden/npy/%s", REEL_TEST_DATA, name);
+    return reel_npy_read(ctx, path);
+}
+
+Test(npy, reads_what_numpy_wrote, .init = set_up, .fini = tear_down)
+{
+    static const char *const names[] = { "c_order.npy", "fortran_order.npy", "big_endian.npy", "half.npy",
+                                         "bytes.npy" };
+    for (int k = 0; k < 5; k++) {
+        reel_tensor *x = read_golden(names[k]);
+        cr_assert(x, "%s", reel_ctx_error_message(ctx));
+        cr_assert(reel_shape_equal(reel_shape_of(x), REEL_SHAPE(2, 3, 4)));
+        cr_assert_eq(reel_dtype_of(x), k < 3 ? REEL_F64 : k == 3 ? REEL_F32 : REEL_I32);
+        const void *data = reel_data(x);
+        for (int i = 0; i < 24; i++) {
+            double value = k < 3    ? ((const double *)data)[i]
+                           : k == 3 ? ((const float *)data)[i]
+                                    : ((const int32_t *)data)[i];
+            cr_expect_eq(value, k < 4 ? i / 8.0 : i - 12, "%s[%d] is %g", names[k], i, value);
+        }
+    }
+    cr_expect_eq(reel_item(read_golden("scalar.npy")), 7);
+    cr_expect(reel_shape_equal(reel_shape_of(read_golden("empty.npy")), REEL_SHAPE(0, 3)));
+    const uint8_t *flags = reel_data(read_golden("bool.npy"));
+    cr_expect(flags && flags[0] == 1 && flags[1] == 0 && flags[2] == 1);
+    cr_expect_null(read_golden("huge.npy"));
+    expect_error(REEL_ERROR_IO, "huge.npy", "past the largest int64");
+    cr_expect_null(read_golden("complex.npy"));
+    expect_error(REEL_ERROR_UNSUPPORTED, "complex.npy", "<c16");
+}
+
+Test(npy, gives_back_every_dtype_and_shape, .init = set_up, .fini = tear_down)
+{
+    unsigned char bytes[8 * 12];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i % 2);
+    const reel_shape shapes[] = { REEL_SHAPE(12), REEL_SHAPE(3, 4), REEL_SHAPE(1, 2, 1, 3, 1, 2, 1, 1),
+                                  REEL_SHAPE(4, 0) };
+    for (int dtype = 0; dtype < REEL_DTYPE_COUNT; dtype++) {
+        for (int k = 0; k < 4; k++) {
+            reel_tensor *x = reel_from(ctx, shapes[k], (reel_dtype)dtype, bytes);
+            cr_assert(reel_npy_write(ctx, in_folder("x.npy"), x), "%s", reel_ctx_error_message(ctx));
+            reel_tensor *y = reel_npy_read(ctx, in_folder("x.npy"));
+            cr_assert(y, "%s", reel_ctx_error_message(ctx));
+            cr_assert_eq(reel_dtype_of(y), (reel_dtype)dtype);
+            cr_assert(reel_shape_equal(reel_shape_of(y), shapes[k]));
+            if (k < 3) cr_assert_eq(memcmp(reel_data(y), bytes, 12 * reel_dtype_size((reel_dtype)dtype)), 0);
+        }
+    }
+    cr_assert(reel_npy_write(ctx, in_folder("x.npy"), reel_scalar(ctx, REEL_F32, 2.5)));
+    cr_assert_eq(reel_item(reel_npy_read(ctx, in_folder("x.npy"))), 2.5);
+}
+
+Test(npy, refuses_wrong_headers_and_every_cut, .init = set_up, .fini = tear_down)
+{
+    static unsigned char bytes[1024];
+    cr_assert(reel_npy_write(ctx, in_folder("whole.npy"), reel_ones(ctx, REEL_SHAPE(2, 3), REEL_F32)));
+    size_t size = read_bytes(in_folder("whole.npy"), bytes, sizeof bytes);
+    for (size_t cut = 0; cut <= size + 1; cut++) {
+        if (cut == size) continue;
+        cr_expect_null(reel_npy_read(ctx, write_bytes("cut.npy", bytes, cut)));
+        expect_error(REEL_ERROR_IO, "cut.npy", "");
+    }
+    static const struct {
+        const char *header, *reason;
+    } cases[] = { { "{'fortran_order': False, 'shape': (1,), }", "'descr'" },
+                  { "{'descr': '<f4', 'shape': (1,), }", "'fortran_order'" },
+                  { "{'descr': '<f4', 'fortran_order': False, }", "'shape'" },
+                  { "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "no count" },
+                  { "{'descr': '<f4', 'fortran_order': False, 'shape': (1", "'shape' does not end" },
+                  { "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", "any memory" },
+                  { "{'descr': '<f4', 'fortran_order': False, 'shape': (99999,), }", "399996 bytes, and 4 follow" } };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        unsigned char file[256] = "\x93NUMPY\x01";
+        size_t length = strlen(cases[k].header);
+        file[8] = (unsigned char)length;
+        memcpy(file + 10, cases[k].header, length);
+        cr_expect_null(reel_npy_read(ctx, write_bytes("header.npy", file, 10 + length + 4)));
+        expect_error(REEL_ERROR_IO, "header.npy", cases[k].reason);
+    }
+}
+
+Test(npz, reads_what_numpy_wrote, .init = set_up, .fini = tear_down)
+{
+    static const char *const names[] = { "stored.npz", "packed.npz" };
+    for (int k = 0; k < 2; k++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/golden/npy/%s", REEL_TEST_DATA, names[k]);
+        reel_npz *file = reel_npz_open(ctx, path);
+        cr_assert(file, "%s", reel_ctx_error_message(ctx));
+        cr_assert_eq(reel_npz_count(file), 2);
+        cr_assert_str_eq(reel_npz_name(file, 0), "x");
+        reel_tensor *x = reel_npz_read(file, "x"), *y = reel_npz_tensor(file, 1);
+        cr_assert(x && y, "%s", reel_ctx_error_message(ctx));
+        cr_expect_eq(reel_data_f32(x)[23], 23 / 8.0f);
+        if (k == 0)
+            cr_expect_eq(reel_data_i64(y)[4], 4);
+        else
+            cr_expect(reel_shape_equal(reel_shape_of(y), REEL_SHAPE(100, 100)));
+        cr_expect_null(reel_npz_read(file, "absent"));
+        expect_error(REEL_ERROR_IO, names[k], "has no array \"absent\"");
+        reel_npz_close(file);
+    }
+}
+
+Test(npz, gives_back_what_was_written, .init = set_up, .fini = tear_down)
+{
+    static float data[70000];
+    for (int i = 0; i < 70000; i++) data[i] = (float)(i % 1000);
+    const reel_named out[] = { { "weights/conv", reel_floats(ctx, REEL_SHAPE(7, 10000), data) },
+                               { "n", reel_scalar(ctx, REEL_I64, 5) },
+                               { "empty", reel_zeros(ctx, REEL_SHAPE(0), REEL_U8) } };
+    for (int compress = 0; compress < 2; compress++) {
+        cr_assert(reel_npz_write(ctx, in_folder("x.npz"), out, 3, compress), "%s", reel_ctx_error_message(ctx));
+        reel_npz *file = reel_npz_open(ctx, in_folder("x.npz"));
+        cr_assert(file, "%s", reel_ctx_error_message(ctx));
+        reel_tensor *x = reel_npz_read(file, "weights/conv");
+        cr_assert(x, "%s", reel_ctx_error_message(ctx));
+        cr_expect_eq(memcmp(reel_data(x), data, sizeof data), 0);
+        cr_expect_eq(reel_item(reel_npz_read(file, "n")), 5);
+        cr_expect_eq(reel_numel(reel_npz_read(file, "empty")), 0);
+        cr_expect_eq(reel_ctx_error(ctx), REEL_OK);
+        reel_npz_close(file);
+    }
+    cr_expect_not(reel_npz_write(ctx, in_folder("x.npz"), (reel_named[]) { out[0], out[0] }, 2, false));
+    expect_error(REEL_ERROR_VALUE, "x.npz", "two arrays named");
+}
+
+Test(npz, damage_gives_a_file_or_an_error, .init = set_up, .fini = tear_down)
+{
+    static unsigned char bytes[4096];
+    const reel_named out[] = { { "x", reel_ones(ctx, REEL_SHAPE(3, 5), REEL_F32) },
+                               { "y", reel_ones(ctx, REEL_SHAPE(2), REEL_F64) } };
+    for (int compress = 0; compress < 2; compress++) {
+        cr_assert(reel_npz_write(ctx, in_folder("whole.npz"), out, 2, compress));
+        size_t size = read_bytes(in_folder("whole.npz"), bytes, sizeof bytes);
+        for (size_t cut = 0; cut < size; cut++) {
+            cr_expect_null(reel_npz_open(ctx, write_bytes("cut.npz", bytes, cut)));
+            expect_error(REEL_ERROR_IO, "cut.npz", "");
+        }
+        for (size_t at = 0; at < size; at++) {
+            bytes[at] ^= 0x41;
+            reel_npz *file = reel_npz_open(ctx, write_bytes("damaged.npz", bytes, size));
+            for (int i = 0; i < reel_npz_count(file); i++) {
+                reel_tensor *x = reel_npz_tensor(file, i);
+                /* What still reads has the bytes that were written: there is a checksum. */
+                if (x) cr_expect(reel_item(reel_npz_tensor(file, i)) == 1 || reel_numel(x) > 1);
+                reel_ctx_clear_error(ctx);
+            }
+            cr_expect(file || reel_ctx_error(ctx));
+            reel_npz_close(file);
+            reel_ctx_clear_error(ctx);
+            bytes[at] ^= 0x41;
+        }
+    }
 }
 
 /* PNG */
