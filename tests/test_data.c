@@ -59,8 +59,8 @@ static void expect_error(reel_error code, const char *reason)
 /* n samples: field 0 float32 [2] = (i, 10 i), field 1 int64 = i. */
 static reel_dataset *counting(int64_t n)
 {
-    float *x = malloc((size_t)n * 2 * sizeof *x + 1);
-    int64_t *y = malloc((size_t)n * sizeof *y + 1);
+    float *x = calloc((size_t)n * 2 + 1, sizeof *x);
+    int64_t *y = calloc((size_t)n + 1, sizeof *y);
     for (int64_t i = 0; i < n; i++) {
         x[2 * i] = (float)i;
         x[2 * i + 1] = 10 * (float)i;
