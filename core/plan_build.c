@@ -326,7 +326,7 @@ static void place_values(builder *b)
         if (value->kept && value->bytes <= REEL_SHARED_BYTES) {
             value->place = REEL_PLACE_SHARED;
             value->offset = plan->shared_bytes;
-            plan->shared_bytes += (value->bytes + 63) & ~(int64_t)63;
+            plan->shared_bytes += value->bytes > 0 ? (value->bytes + 63) & ~(int64_t)63 : 64; /* empty, yet somewhere */
         } else if (value->kept) {
             value->place = REEL_PLACE_OWN;
         } else if (node_group(b, value->made_by) >= 0 && !b->outside[v]) {
