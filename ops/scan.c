@@ -73,9 +73,19 @@ static void task(void *arg, int64_t chunk, int worker)
         int64_t n = j->inner - first < REEL_SCAN_COLUMNS ? j->inner - first : REEL_SCAN_COLUMNS;
         int64_t at = unit / j->blocks * j->size * j->inner + first;
         if (j->reverse) at += (j->size - 1) * j->inner;
-        j->fn(n, j->size, step, j->a + at * j->element, j->b ? j->b + at * j->element : NULL,
+        j->fn(n, 1, j->size, step, j->a + at * j->element, j->b ? j->b + at * j->element : NULL,
               j->out + at * j->out_element, j->index ? j->index + at : NULL);
     }
+}
+
+// Lines of contiguous elements as columns that lie apart.
+static void lines_task(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const job *j = arg;
+    int64_t from = chunk * j->per_chunk, n = j->outer - from < j->per_chunk ? j->outer - from : j->per_chunk;
+    int64_t at = from * j->size + (j->reverse ? j->size - 1 : 0);
+    j->fn(n, j->size, j->size, j->reverse ? -1 : 1, j->a + at * j->element, NULL, j->out + at * j->out_element, NULL);
 }
 
 static bool run(const reel_play *play, reel_scan_kind kind)
@@ -102,6 +112,12 @@ static bool run(const reel_play *play, reel_scan_kind kind)
             j.size = x->shape[d];
         else
             j.inner *= x->shape[d];
+    }
+    if (kind == REEL_SCAN_LOGSUMEXP && j.inner == 1) {
+        j.per_chunk = j.size < CHUNK / 8 ? CHUNK / j.size : 8;
+        if (j.per_chunk > REEL_SCAN_COLUMNS) j.per_chunk = REEL_SCAN_COLUMNS;
+        reel_parallel(play->exec, (j.outer + j.per_chunk - 1) / j.per_chunk, lines_task, &j);
+        return true;
     }
     j.blocks = (j.inner + REEL_SCAN_COLUMNS - 1) / REEL_SCAN_COLUMNS;
     int64_t units = j.outer * j.blocks, work = j.size * (j.inner < REEL_SCAN_COLUMNS ? j.inner : REEL_SCAN_COLUMNS);

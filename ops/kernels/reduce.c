@@ -7,12 +7,16 @@
 #include "simd_begin.h"
 #include "simd_math.inc"
 
+#include "simd_part.inc"
+
 #include "reduce.inc"
 #include "simd_end.h"
 
 #define REEL_F64
 #include "simd_begin.h"
 #include "simd_math.inc"
+
+#include "simd_part.inc"
 
 #include "reduce.inc"
 #include "simd_end.h"

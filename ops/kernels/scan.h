@@ -26,7 +26,7 @@ typedef enum reel_scan_kind {
 /* n <= REEL_SCAN_COLUMNS columns; `step` elements from one row to the next in all operands, negative for a scan from
  * the end. b is for LINEAR only, index (int64, rows counted from 0) for MAX and MIN. Integer sums and products give
  * int64. */
-typedef void reel_scan_fn(int64_t n, int64_t rows, int64_t step, const void *a, const void *b, void *out,
+typedef void reel_scan_fn(int64_t n, int64_t side, int64_t rows, int64_t step, const void *a, const void *b, void *out,
                           int64_t *index);
 
 typedef struct reel_scan_kernels {

@@ -7,6 +7,8 @@
 #define REEL_F32
 #include "simd_begin.h"
 #include "simd_math.inc"
+
+#include "simd_part.inc"
 #include "softmax.inc"
 #include "simd_end.h"
 // clang-format on
@@ -15,6 +17,8 @@
 #define REEL_F64
 #include "simd_begin.h"
 #include "simd_math.inc"
+
+#include "simd_part.inc"
 #include "softmax.inc"
 #include "simd_end.h"
 // clang-format on
