@@ -82,7 +82,7 @@ Test(reverse, sums_cotangents_back_over_broadcast_axes)
 
 Test(reverse, does_not_pass_detach_and_no_grad)
 {
-    reel_tensor *x = variable(3), *y;
+    reel_tensor *x = variable(3), *y = NULL;
     cr_assert(reel_backward(reel_mul(x, reel_detach(x))));
     cr_assert_eq(reel_item(reel_grad_of(x)), 3);
     REEL_NO_GRAD(ctx)
