@@ -101,8 +101,8 @@ reel_memory_stats reel_ctx_memory(const reel_ctx *ctx)
 {
     if (!ctx) return (reel_memory_stats){ 0 };
     return (reel_memory_stats){
-        .tensors_now = ctx->pool.in_use,
-        .tensors_peak = ctx->pool.peak,
+        .tensors_now = ctx->value_bytes,
+        .tensors_peak = ctx->value_peak,
         .pool = ctx->pool.held,
         .system_allocations = ctx->pool.system_allocations,
         .nodes = ctx->n_nodes,
@@ -113,7 +113,7 @@ reel_memory_stats reel_ctx_memory(const reel_ctx *ctx)
 
 void reel_ctx_reset_peak(reel_ctx *ctx)
 {
-    if (ctx) ctx->pool.peak = ctx->pool.in_use;
+    if (ctx) ctx->value_peak = ctx->value_bytes;
 }
 
 void reel_scope_begin(reel_ctx *ctx)

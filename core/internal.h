@@ -66,6 +66,7 @@ struct reel_tensor {
 /* One application of an op. `tensors` holds the inputs (NULL where left out), then the outputs. */
 struct reel_node {
     const reel_op *op;
+    reel_ctx *ctx;
     reel_node *prev, *next; /* the list of pending nodes, in order of recording; `next` also strings nodes to be freed */
     uint64_t seq;
     void *attrs;
@@ -91,7 +92,7 @@ typedef struct reel_pool {
     reel_block *small[32];  /* tensors and nodes, by multiples of 64 bytes */
     reel_block *slabs;
     char *slab_at, *slab_end;
-    size_t in_use, peak, held, limit;
+    size_t in_use, held, limit;
     int64_t system_allocations;
     void *(*allocate)(void *user, size_t bytes, size_t alignment);
     void (*release)(void *user, void *memory);
@@ -145,7 +146,8 @@ struct reel_ctx {
     bool freeing;
     reel_plan_cache plans;
     void *arena;                /* memory of values that do not outlive their plan */
-    size_t arena_bytes;
+    size_t arena_bytes, arena_used; /* held, and used by the plan that is being played */
+    size_t value_bytes, value_peak; /* of all values; the peak counts the arena too    */
     int64_t plan_hits, plan_misses;
 };
 

@@ -28,6 +28,7 @@ static bool place(planned_run *run)
     reel_ctx *ctx = run->ctx;
     const reel_plan *plan = run->plan;
     if (!hold_arena(ctx, plan->arena_bytes)) return false;
+    ctx->arena_used = (size_t)plan->arena_bytes;
     if (plan->shared_bytes > 0) {
         run->shared = reel_storage_new(ctx, plan->shared_bytes, REEL_U8);
         if (!run->shared) return false;
@@ -166,6 +167,7 @@ bool reel_play_planned(reel_ctx *ctx, reel_node **nodes, int64_t count)
         }
     else
         undo(&run);
+    ctx->arena_used = 0;
     if (run.shared) reel_storage_unref(ctx, run.shared);
     if (run.address) reel_pool_free(ctx, run.address, address_bytes);
     if (list->values) reel_pool_free(ctx, list->values, (size_t)list->values_capacity * sizeof *list->values);

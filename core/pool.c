@@ -95,7 +95,6 @@ void *reel_pool_alloc(reel_ctx *ctx, size_t bytes)
         pool->held += rounded;
     }
     pool->in_use += rounded;
-    if (pool->in_use > pool->peak) pool->peak = pool->in_use;
     return memory;
 }
 

@@ -93,16 +93,9 @@ bool reel_infer_broadcast(reel_infer *infer)
 
 /* The life of nodes */
 
-static reel_ctx *node_ctx(const reel_node *node)
-{
-    for (int i = 0; i < node->n_in + node->n_out; i++)
-        if (node->tensors[i]) return node->tensors[i]->ctx;
-    return NULL;
-}
-
 static void pending_append(reel_node *node)
 {
-    reel_ctx *ctx = node_ctx(node);
+    reel_ctx *ctx = node->ctx;
     node->pending = true;
     node->prev = ctx->pending_last;
     node->next = NULL;
@@ -152,7 +145,7 @@ static void node_free(reel_ctx *ctx, reel_node *node)
 void reel_node_release(reel_node *node)
 {
     if (--node->live > 0) return;
-    reel_ctx *ctx = node_ctx(node);
+    reel_ctx *ctx = node->ctx;
     if (node->pending) {
         pending_unlink(ctx, node);
         node->replay = true; /* its inputs still count a use */
@@ -173,7 +166,7 @@ static bool is_effect(const reel_node *node) { return node->op->flags & REEL_OP_
 
 void reel_node_played(reel_node *node)
 {
-    reel_ctx *ctx = node_ctx(node);
+    reel_ctx *ctx = node->ctx;
     if (node->pending) pending_unlink(ctx, node);
     node->replay = false;
     node->live++; /* it must outlast the settling below */
@@ -214,12 +207,6 @@ void reel_tensor_cut(reel_tensor *x)
         t->producer = NULL;
         reel_node_out(node)[k] = NULL;
         node->live--;
-    }
-    /* node_ctx needs one tensor: without inputs and outputs there is none left. */
-    if (node->live == 1 && !node_ctx(node)) {
-        x->ctx->n_nodes--;
-        reel_small_free(x->ctx, node, node->bytes);
-        return;
     }
     reel_node_release(node);
 }
@@ -312,6 +299,7 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     if (!node) return NULL;
     memset(node, 0, sizeof *node);
     node->op = op;
+    node->ctx = ctx;
     node->bytes = (uint32_t)bytes;
     node->n_in = (uint16_t)n_in;
     node->n_out = (uint8_t)n_out;

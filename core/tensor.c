@@ -10,7 +10,11 @@ reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype)
     if (!storage) return NULL;
     size_t bytes = (size_t)numel * reel_dtype_size(dtype);
     *storage = (reel_storage){ .bytes = bytes, .refs = 1, .data = reel_pool_alloc(ctx, bytes) };
-    if (storage->data) return storage;
+    if (storage->data) {
+        ctx->value_bytes += bytes;
+        if (ctx->value_bytes + ctx->arena_used > ctx->value_peak) ctx->value_peak = ctx->value_bytes + ctx->arena_used;
+        return storage;
+    }
     reel_small_free(ctx, storage, sizeof *storage);
     return NULL;
 }
@@ -18,7 +22,10 @@ reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype)
 void reel_storage_unref(reel_ctx *ctx, reel_storage *storage)
 {
     if (!storage || --storage->refs > 0) return;
-    if (!storage->borrowed) reel_pool_free(ctx, storage->data, storage->bytes);
+    if (!storage->borrowed) {
+        reel_pool_free(ctx, storage->data, storage->bytes);
+        ctx->value_bytes -= storage->bytes;
+    }
     reel_small_free(ctx, storage, sizeof *storage);
 }
 

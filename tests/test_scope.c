@@ -202,11 +202,11 @@ Test(error, of_operands_of_two_contexts)
 
 Test(error, leaves_parameters_as_they_were)
 {
-    reel_tensor *w = reel_set_requires_grad(ramp(4), true);
+    reel_tensor *w = reel_set_requires_grad(ramp(4), true), *three = ramp(3);
     REEL_SCOPE(ctx)
     {
         reel_assign(w, reel_zeros_like(w));
-        reel_add(w, ramp(3));
+        reel_add(w, three);
     }
     cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_SHAPE);
     reel_ctx_clear_error(ctx);
