@@ -175,12 +175,22 @@ static bool has_zero(const reel_buffer *x)
     return false;
 }
 
-static bool play_modulo(const reel_play *play)
+static bool infer_modulo(reel_infer *infer)
 {
-    if (!reel_dtype_is_float(play->in[1].dtype) && play->out[0].numel > 0 && has_zero(&play->in[1]))
-        return reel_play_fail(play, REEL_ERROR_VALUE, "an integer is divided by zero");
-    return reel_pointwise_play(play);
+    if (!reel_infer_broadcast(infer)) return false;
+    return infer->out[0].dtype != REEL_BOOL ||
+           reel_infer_fail(infer, REEL_ERROR_DTYPE, "bool operands are not supported");
 }
+
+static bool play_modulo(const reel_play *play, int code)
+{
+    if (play->out[0].numel > 0 && has_zero(&play->in[1]))
+        return reel_play_fail(play, REEL_ERROR_VALUE, "an integer is divided by zero");
+    return reel_pointwise_play_as(play, code);
+}
+
+static bool play_integer_fmod(const reel_play *play) { return play_modulo(play, REEL_PW_FMOD); }
+static bool play_integer_remainder(const reel_play *play) { return play_modulo(play, REEL_PW_REMAINDER); }
 
 /* ---- Descriptors and functions. ---- */
 
@@ -194,18 +204,14 @@ static const reel_op minimum_op = REEL_POINTWISE("minimum", MINIMUM, reel_pointw
 static const reel_op atan2_op = REEL_POINTWISE("atan2", ATAN2, reel_pointwise_infer, vjp_atan2, 0);
 static const reel_op hypot_op = REEL_POINTWISE("hypot", HYPOT, reel_pointwise_infer, vjp_hypot, 0);
 
-static const reel_op fmod_op = { .name = "fmod",
-                                 .infer = reel_pointwise_infer,
-                                 .play = play_modulo,
-                                 .vjp = vjp_fmod,
-                                 .flags = REEL_OP_STRIDED,
-                                 .pointwise = REEL_PW_FMOD };
-static const reel_op remainder_op = { .name = "remainder",
-                                      .infer = reel_pointwise_infer,
-                                      .play = play_modulo,
-                                      .vjp = vjp_remainder,
-                                      .flags = REEL_OP_STRIDED,
-                                      .pointwise = REEL_PW_REMAINDER };
+static const reel_op fmod_op = REEL_POINTWISE("fmod", FMOD, reel_pointwise_infer, vjp_fmod, 0);
+static const reel_op remainder_op = REEL_POINTWISE("remainder", REMAINDER, reel_pointwise_infer, vjp_remainder, 0);
+static const reel_op integer_fmod_op = {
+    .name = "fmod", .infer = infer_modulo, .play = play_integer_fmod, .flags = REEL_OP_STRIDED
+};
+static const reel_op integer_remainder_op = {
+    .name = "remainder", .infer = infer_modulo, .play = play_integer_remainder, .flags = REEL_OP_STRIDED
+};
 
 static const reel_op add_scalar_op = REEL_POINTWISE("add", ADD_SCALAR, reel_pointwise_infer, vjp_add_scalar, 1);
 static const reel_op rsub_scalar_op = REEL_POINTWISE("rsub", RSUB_SCALAR, reel_pointwise_infer, vjp_rsub_scalar, 1);
@@ -229,6 +235,15 @@ static reel_tensor *apply_float(const reel_op *op, reel_tensor *a, reel_tensor *
     return reel_pointwise2(op, reel_pointwise_as_float(x[0]), reel_pointwise_as_float(x[1]));
 }
 
+/* Integers have an op of their own, which looks at the divisors first and is no part of fused chains. */
+static reel_tensor *apply_modulo(const reel_op *of_floats, const reel_op *of_integers, reel_tensor *a, reel_tensor *b)
+{
+    reel_tensor *x[] = { a, b };
+    reel_pointwise_promote(x, 2);
+    bool floats = !x[0] || reel_dtype_is_float(reel_dtype_of(x[0]));
+    return reel_apply(floats ? of_floats : of_integers, x, 2, NULL, NULL);
+}
+
 static reel_tensor *apply_scalar(const reel_op *op, reel_tensor *x, double s)
 {
     return reel_pointwise1_with(op, reel_pointwise_fit(x, s), (pointwise_attrs) { { s } });
@@ -243,8 +258,13 @@ reel_tensor *reel_maximum(reel_tensor *a, reel_tensor *b) { return apply(&maximu
 reel_tensor *reel_minimum(reel_tensor *a, reel_tensor *b) { return apply(&minimum_op, a, b); }
 reel_tensor *reel_atan2(reel_tensor *a, reel_tensor *b) { return apply_float(&atan2_op, a, b); }
 reel_tensor *reel_hypot(reel_tensor *a, reel_tensor *b) { return apply_float(&hypot_op, a, b); }
-reel_tensor *reel_fmod(reel_tensor *a, reel_tensor *b) { return apply(&fmod_op, a, b); }
-reel_tensor *reel_remainder(reel_tensor *a, reel_tensor *b) { return apply(&remainder_op, a, b); }
+
+reel_tensor *reel_fmod(reel_tensor *a, reel_tensor *b) { return apply_modulo(&fmod_op, &integer_fmod_op, a, b); }
+
+reel_tensor *reel_remainder(reel_tensor *a, reel_tensor *b)
+{
+    return apply_modulo(&remainder_op, &integer_remainder_op, a, b);
+}
 
 reel_tensor *reel_add_scalar(reel_tensor *x, double s) { return apply_scalar(&add_scalar_op, x, s); }
 reel_tensor *reel_sub_scalar(reel_tensor *x, double s) { return apply_scalar(&add_scalar_op, x, -s); }

@@ -19,8 +19,9 @@ bool reel_pointwise_infer(reel_infer *infer);
 bool reel_pointwise_infer_test(reel_infer *infer);
 bool reel_pointwise_infer_masked(reel_infer *infer);
 
-/* Plays the tile kernel of play->op over all elements. */
+/* Plays the tile kernel of play->op, or of `code`, over all elements. */
 bool reel_pointwise_play(const reel_play *play);
+bool reel_pointwise_play_as(const reel_play *play, int code);
 
 /* The rule of a function that is constant almost everywhere. */
 bool reel_pointwise_vjp_zero(reel_vjp *vjp);

@@ -240,12 +240,14 @@ static reel_task *choose(job *j)
     return play_tiles;
 }
 
-bool reel_pointwise_play(const reel_play *play)
+bool reel_pointwise_play(const reel_play *play) { return reel_pointwise_play_as(play, play->op->pointwise); }
+
+bool reel_pointwise_play_as(const reel_play *play, int code)
 {
     const reel_buffer *out = &play->out[0];
     if (out->numel == 0) return true;
     job j;
-    j.fn = reel_pointwise_tile(play->exec->isa, play->op->pointwise, play->in[play->n_in - 1].dtype);
+    j.fn = reel_pointwise_tile(play->exec->isa, code, play->in[play->n_in - 1].dtype);
     j.attrs = play->attrs;
     j.out = out->data;
     j.numel = out->numel;
