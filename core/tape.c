@@ -306,7 +306,6 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     node->versions = (uint32_t *)((char *)(node + 1) + tensors);
     node->attrs = (char *)node->versions + versions;
     if (op->attrs_size) memcpy(node->attrs, attrs, op->attrs_size);
-    node->seq = ++ctx->seq;
     ctx->n_nodes++;
     for (int i = 0; i < n_in; i++) {
         reel_tensor *t = in[i];
@@ -318,6 +317,7 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         node->requires_grad |= t->requires_grad;
         reel_tensor_ref(t);
     }
+    node->seq = ++ctx->seq; /* after the copies it reads */
     node->requires_grad = node->requires_grad && op->vjp && ctx->no_grad == 0;
     for (int k = 0; k < n_out; k++) node->tensors[n_in + k] = NULL;
     return node;
