@@ -15,9 +15,9 @@ typedef struct reel_fold_opts {
     int64_t stride[2]; /* default 1 */
 } reel_fold_opts;
 
-/* Every window a column: y[n, (c * kH + i) * kW + j, l] = x[n, c, h, w], the cell (i, j) of window l; zero outside of x.
- * x: [N, C, H, W] or [C, H, W], float -> [N, C * kH * kW, L] or [C * kH * kW, L], L = oH * oW.
- * Errors: sizes below 1, no window that fits. */
+/* Every window a column: y[n, (c * kH + i) * kW + j, l] = x[n, c, h, w], the cell (i, j) of window l; zero outside of
+ * x. x: [N, C, H, W] or [C, H, W], float -> [N, C * kH * kW, L] or [C * kH * kW, L], L = oH * oW. Errors: sizes below
+ * 1, no window that fits. */
 REEL_API reel_tensor *reel_unfold(reel_tensor *x, const reel_fold_opts *opts);
 
 /* Its adjoint: columns added up into an image of height x width. y: [N, C * kH * kW, L] -> [N, C, height, width].

@@ -8,10 +8,10 @@
 REEL_BEGIN
 
 typedef enum reel_interpolate_mode {
-    REEL_INTERPOLATE_NEAREST, /* the cell floor(o * in / out)                                        */
-    REEL_INTERPOLATE_LINEAR,  /* linear, bilinear or trilinear, as x has one, two or three space axes */
-    REEL_INTERPOLATE_BICUBIC, /* 2-D only; a = -0.75                                                  */
-    REEL_INTERPOLATE_AREA,    /* adaptive average pooling                                             */
+    REEL_INTERPOLATE_NEAREST,      /* the cell floor(o * in / out)                                        */
+    REEL_INTERPOLATE_LINEAR,       /* linear, bilinear or trilinear, as x has one, two or three space axes */
+    REEL_INTERPOLATE_BICUBIC,      /* 2-D only; a = -0.75                                                  */
+    REEL_INTERPOLATE_AREA,         /* adaptive average pooling                                             */
     REEL_INTERPOLATE_NEAREST_EXACT /* the cell floor((o + 1/2) * in / out)                            */
 } reel_interpolate_mode;
 

@@ -12,9 +12,9 @@ typedef struct reel_affine_grid_opts {
 } reel_affine_grid_opts;
 
 /* grid[n, h, w] = theta[n] (x_w, y_h, 1): the positions an affine map sends the pixels of `size` to.
- * theta: [N, 2, 3] and size [N, C, H, W] -> [N, H, W, 2], or [N, 3, 4] and [N, C, D, H, W] -> [N, D, H, W, 3]; the last axis
- * is (x, y) or (x, y, z). Positions span [-1, 1] over the image. Jaderberg et al. 2015, eq. 1.
- * Errors: a batch that differs, sizes below 1. */
+ * theta: [N, 2, 3] and size [N, C, H, W] -> [N, H, W, 2], or [N, 3, 4] and [N, C, D, H, W] -> [N, D, H, W, 3]; the last
+ * axis is (x, y) or (x, y, z). Positions span [-1, 1] over the image. Jaderberg et al. 2015, eq. 1. Errors: a batch
+ * that differs, sizes below 1. */
 REEL_API reel_tensor *reel_affine_grid(reel_tensor *theta, reel_shape size, const reel_affine_grid_opts *opts);
 
 /* Its adjoint: theta[n] = sum over the pixels of grid[n, h, w] (x_w, y_h, 1)^T. */
@@ -43,16 +43,16 @@ typedef struct reel_grid_sample_opts {
     uint8_t order[3];                 /* order of the derivative of the interpolation along x, y, z; default 0: none */
 } reel_grid_sample_opts;
 
-/* y[n, c, p] = sum over pixels i of x[n, c, i] w(u(grid[n, p]) - i): x read at the positions of grid, in [-1, 1] from edge
- * to edge, (x, y) or (x, y, z) in its last axis.
- * x: [N, C, H, W], grid: [N, oH, oW, 2] -> [N, C, oH, oW]; or [N, C, D, H, W] and [N, oD, oH, oW, 3]. float32 or float64.
- * Bicubic has a = -0.75; nearest rounds halves to even. With opts.order = k it samples the k-th partial derivative of
- * that function with respect to grid, so that gradients of every order stay in this family.
- * Errors: batches, ranks or dtypes that differ, an empty image, a plane of 2^31 pixels or more. */
+/* y[n, c, p] = sum over pixels i of x[n, c, i] w(u(grid[n, p]) - i): x read at the positions of grid, in [-1, 1] from
+ * edge to edge, (x, y) or (x, y, z) in its last axis. x: [N, C, H, W], grid: [N, oH, oW, 2] -> [N, C, oH, oW]; or [N,
+ * C, D, H, W] and [N, oD, oH, oW, 3]. float32 or float64. Bicubic has a = -0.75; nearest rounds halves to even. With
+ * opts.order = k it samples the k-th partial derivative of that function with respect to grid, so that gradients of
+ * every order stay in this family. Errors: batches, ranks or dtypes that differ, an empty image, a plane of 2^31 pixels
+ * or more. */
 REEL_API reel_tensor *reel_grid_sample(reel_tensor *x, reel_tensor *grid, const reel_grid_sample_opts *opts);
 
-/* Its adjoint in x: writes y into a zero image of the spatial sizes of `shape` ([.., H, W] or [.., D, H, W]) with the same
- * weights, adding where positions meet. y: [N, C, oH, oW] -> [N, C, H, W]. */
+/* Its adjoint in x: writes y into a zero image of the spatial sizes of `shape` ([.., H, W] or [.., D, H, W]) with the
+ * same weights, adding where positions meet. y: [N, C, oH, oW] -> [N, C, H, W]. */
 REEL_API reel_tensor *reel_grid_sample_adjoint(reel_tensor *y, reel_tensor *grid, reel_shape shape,
                                                const reel_grid_sample_opts *opts);
 

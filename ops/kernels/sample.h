@@ -9,12 +9,12 @@ enum { REEL_SAMPLE_LINEAR, REEL_SAMPLE_NEAREST, REEL_SAMPLE_CUBIC };
 enum { REEL_SAMPLE_ZEROS, REEL_SAMPLE_BORDER, REEL_SAMPLE_REFLECTION };
 
 typedef struct reel_sample {
-    int axes;          /* 2 or 3                                                               */
-    int64_t size[3];   /* of the image along x, y, z: W, H, D; a plane has less than 2^31 cells */
+    int axes;        /* 2 or 3                                                               */
+    int64_t size[3]; /* of the image along x, y, z: W, H, D; a plane has less than 2^31 cells */
     int64_t channels;
     int mode, padding; /* REEL_SAMPLE_...                                                      */
     bool align_corners;
-    int order[3];      /* of the interpolation's derivative along x, y, z                      */
+    int order[3]; /* of the interpolation's derivative along x, y, z                      */
 } reel_sample;
 
 /* Each grid point is `axes` numbers. Channel c of the samples of n points starts at y + c * y_channel. */
@@ -33,8 +33,8 @@ typedef struct reel_sample_kernels {
                           int64_t y_channel, float *out);
     void (*grid_grad_f64)(const reel_sample *s, const double *x, const double *grid, int64_t n, const double *y,
                           int64_t y_channel, double *out);
-    /* One row of an affine grid: out[i, a] = sum over b of theta[a, b] (x[i], rest)[b] for i < n; theta is axes x (axes + 1),
-     * `rest` the other coordinates and the final 1. */
+    /* One row of an affine grid: out[i, a] = sum over b of theta[a, b] (x[i], rest)[b] for i < n; theta is axes x (axes
+     * + 1), `rest` the other coordinates and the final 1. */
     void (*affine_row_f32)(int axes, const float *theta, const float *x, const float *rest, int64_t n, float *out);
     void (*affine_row_f64)(int axes, const double *theta, const double *x, const double *rest, int64_t n, double *out);
     /* Of one row: moments[a] = (sum of grid[i, a] x[i], sum of grid[i, a]). */
