@@ -143,8 +143,10 @@ void reel_fill(const reel_exec *exec, reel_dtype dtype, void *to, int64_t n, dou
 
 bool reel_play_copy(const reel_play *play)
 {
+    // The result may have another shape than the operand (reshape): row-major order of the operand's elements is meant.
     const reel_buffer *in = &play->in[0], *out = &play->out[0];
-    reel_copy_strided(play->exec, reel_dtype_size(in->dtype), in->ndim, in->shape, out->data, out->strides, in->data,
-                      in->strides);
+    int64_t strides[REEL_MAX_DIMS], span = 1;
+    for (int k = in->ndim - 1; k >= 0; span *= in->shape[k--]) strides[k] = span;
+    reel_copy_strided(play->exec, reel_dtype_size(in->dtype), in->ndim, in->shape, out->data, strides, in->data, in->strides);
     return true;
 }

@@ -17,8 +17,8 @@ typedef struct critic {
 
 static reel_tensor *judge(const critic *c, reel_tensor *x)
 {
-    x = reel_softplus(reel_linear(x, c->w[0], c->b[0]), NULL);
-    x = reel_softplus(reel_linear(x, c->w[1], c->b[1]), NULL);
+    x = reel_softplus(reel_linear(x, c->w[0], c->b[0]), 0, 0);
+    x = reel_softplus(reel_linear(x, c->w[1], c->b[1]), 0, 0);
     return reel_linear(x, c->w[2], c->b[2]); // [BATCH, 1]
 }
 
