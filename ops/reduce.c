@@ -135,7 +135,9 @@ static bool vjp_mean(reel_vjp *vjp)
     double count = 1;
     for (int d = 0; d < shape.ndim; d++)
         if (mask >> d & 1) count *= (double)shape.dim[d];
-    vjp->grad[0] = reel_expand(reel_mul_scalar(reel_reduce_spread(vjp, vjp->cot[0]), 1 / count), shape);
+    // A mean over nothing has an empty gradient, whatever the factor; 1 / 0 would be felt in its derivative.
+    reel_tensor *scaled = reel_mul_scalar(reel_reduce_spread(vjp, vjp->cot[0]), count > 0 ? 1 / count : 1);
+    vjp->grad[0] = reel_expand(scaled, shape);
     return vjp->grad[0];
 }
 
