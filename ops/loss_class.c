@@ -418,7 +418,9 @@ static bool vjp_nll(reel_vjp *vjp)
 {
     if (!vjp->cot[0] || !reel_vjp_wants(vjp, 0)) return true;
     reel_tensor *scale = over_classes(reel_neg(sample_scale(vjp, 1)), reel_vjp_input_shape(vjp, 0));
-    vjp->grad[0] = reel_mul(class_weights(vjp, 0, 1, 2), scale);
+    reel_tensor *q = class_weights(vjp, 0, 1, 2);
+    /* The scale is infinite where no sample counts, and the gradient still 0. */
+    vjp->grad[0] = reel_masked_fill(reel_mul(q, scale), reel_eq_scalar(q, 0), 0);
     return vjp->grad[0] != NULL;
 }
 

@@ -148,7 +148,7 @@ static bool infer_binary(reel_infer *infer)
     return reel_infer_same(infer);
 }
 
-/* x: cot (x - t) / (x (1 - x)), t: cot (log(1 - x) - log x), kept finite at 0 and 1 as the loss is. */
+/* x: cot (x - t) / (x (1 - x)), the slope held finite at 0 and 1; t: cot (log(1 - x) - log x), which is not. */
 static bool vjp_binary(reel_vjp *vjp)
 {
     reel_tensor *x = reel_vjp_input(vjp, 0), *t = reel_vjp_input(vjp, 1);
@@ -156,11 +156,8 @@ static bool vjp_binary(reel_vjp *vjp)
         reel_tensor *slope = reel_maximum_scalar(reel_mul(x, reel_rsub_scalar(x, 1)), 1e-12);
         vjp->grad[0] = reel_mul(vjp->cot[0], reel_div(reel_sub(x, t), slope));
     }
-    if (reel_vjp_wants(vjp, 1)) {
-        reel_tensor *yes = reel_maximum_scalar(reel_log(x), -100);
-        reel_tensor *no = reel_maximum_scalar(reel_log1p(reel_neg(x)), -100);
-        vjp->grad[1] = reel_mul(vjp->cot[0], reel_sub(no, yes));
-    }
+    if (reel_vjp_wants(vjp, 1))
+        vjp->grad[1] = reel_mul(vjp->cot[0], reel_sub(reel_log1p(reel_neg(x)), reel_log(x)));
     return true;
 }
 
