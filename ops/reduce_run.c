@@ -124,14 +124,25 @@ static bool gathers_integers(const job *j, reel_reduce_kind kind)
     return kind == REEL_REDUCE_COUNT || !reel_dtype_is_float(j->dtype);
 }
 
+// How two gathered numbers of the kind are joined: as a sum, a product or an extreme.
+static reel_reduce_kind joins_as(reel_reduce_kind kind)
+{
+    switch (kind) {
+    case REEL_REDUCE_PROD:
+    case REEL_REDUCE_MAX:
+    case REEL_REDUCE_MIN: return kind;
+    case REEL_REDUCE_MAXABS: return REEL_REDUCE_MAX;
+    case REEL_REDUCE_MINABS: return REEL_REDUCE_MIN;
+    default: return REEL_REDUCE_SUM;
+    }
+}
+
 static reel_acc identity(const job *j, reel_reduce_kind kind)
 {
     bool integer = gathers_integers(j, kind);
-    switch (kind) {
+    switch (joins_as(kind)) {
     case REEL_REDUCE_PROD: return integer ? (reel_acc) { .i = 1 } : (reel_acc) { .f = 1 };
-    case REEL_REDUCE_MAXABS:
     case REEL_REDUCE_MAX: return integer ? (reel_acc) { .i = INT64_MIN } : (reel_acc) { .f = -INFINITY };
-    case REEL_REDUCE_MINABS:
     case REEL_REDUCE_MIN: return integer ? (reel_acc) { .i = INT64_MAX } : (reel_acc) { .f = INFINITY };
     default: return (reel_acc) { .i = 0 };
     }
@@ -140,18 +151,16 @@ static reel_acc identity(const job *j, reel_reduce_kind kind)
 static reel_acc join(const job *j, reel_reduce_kind kind, reel_acc a, reel_acc b)
 {
     if (gathers_integers(j, kind)) {
-        switch (kind) {
+        switch (joins_as(kind)) {
         case REEL_REDUCE_PROD: return (reel_acc) { .i = (int64_t)((uint64_t)a.i * (uint64_t)b.i) };
         case REEL_REDUCE_MAX: return a.i > b.i ? a : b;
         case REEL_REDUCE_MIN: return a.i < b.i ? a : b;
         default: return (reel_acc) { .i = (int64_t)((uint64_t)a.i + (uint64_t)b.i) };
         }
     }
-    switch (kind) {
+    switch (joins_as(kind)) {
     case REEL_REDUCE_PROD: return (reel_acc) { .f = a.f * b.f };
-    case REEL_REDUCE_MAXABS:
     case REEL_REDUCE_MAX: return a.f > b.f || a.f != a.f ? a : b;
-    case REEL_REDUCE_MINABS:
     case REEL_REDUCE_MIN: return a.f < b.f || a.f != a.f ? a : b;
     default: return (reel_acc) { .f = a.f + b.f };
     }
@@ -210,9 +219,7 @@ static void finish(const job *j, bool second, const reel_acc *acc, int64_t n, in
     reel_finish how = to_aux ? j->how->first_finish : j->how->finish;
     void *to = to_aux ? (void *)j->aux : j->out;
     reel_dtype dtype = to_aux ? j->dtype : j->out_dtype;
-    bool extreme = kind == REEL_REDUCE_MAX || kind == REEL_REDUCE_MIN || kind == REEL_REDUCE_MAXABS ||
-                   kind == REEL_REDUCE_MINABS;
-    bool repeats = j->repeat > 1 && !extreme;
+    bool repeats = j->repeat > 1 && joins_as(kind) == REEL_REDUCE_SUM;
     if (!gathers_integers(j, kind)) {
         double times = repeats ? (double)j->repeat : 1;
         if (how == REEL_FINISH_VALUE && dtype == REEL_F32) {
