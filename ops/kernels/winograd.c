@@ -33,8 +33,10 @@
 // clang-format on
 
 #define KERNELS(m, t)                                                                                                  \
-    { .filter = filter##m##_##t, .image = image##m##_##t, .result = result##m##_##t, .cotangent = cotangent##m##_##t,  \
-      .weight = weight##m##_##t }
+    {                                                                                                                  \
+        .filter = filter##m##_##t, .image = image##m##_##t, .result = result##m##_##t,                                 \
+        .cotangent = cotangent##m##_##t, .spread = spread##m##_##t, .weight = weight##m##_##t,                         \
+    }
 
 const reel_winograd_kernels REEL_KERNEL_TABLE(winograd) = {
     .f32 = { KERNELS(2, f32), KERNELS(4, f32), KERNELS(6, f32) },

@@ -21,7 +21,7 @@ typedef struct reel_winograd_row {
     int64_t height, width; /* of a plane; planes follow each other                                     */
     int64_t y, x;          /* of the first tile in the plane; what lies outside of the plane is zero   */
     int channels;          /* that there are of the block; the other lanes are zero, or not stored     */
-    int tiles;
+    int tiles, rows;        /* rows: of tiles; of spread alone, others take one                         */
     void *products;
     int64_t product_stride, tile_stride;
     void *stage;      /* T * REEL_WINOGRAD_COLUMNS vectors of scratch                             */
@@ -34,6 +34,7 @@ typedef struct reel_winograd_row {
 typedef struct reel_winograd_filter {
     const void *weight;
     int64_t lane_stride, in_stride, inputs;
+    int64_t readable; /* elements of the tensor from `weight` on */
     int lanes;
     bool flip;
     void *products;
@@ -53,8 +54,14 @@ typedef struct reel_winograd_kernels_of {
     void (*image)(const reel_winograd_row *row);        /* B^T d B                  */
     void (*result)(const reel_winograd_row *row);       /* A^T m A to images        */
     void (*cotangent)(const reel_winograd_row *row);    /* A y A^T                  */
+    /* B z B^T of all tiles of an image, added up where they overlap: the adjoint of image. `stage` is a picture of
+     * (rows * M + 2) * reel_winograd_pitch(tiles, M, lanes) vectors. */
+    void (*spread)(const reel_winograd_row *row);
     void (*weight)(const reel_winograd_weight *weight); /* G^T z G                  */
 } reel_winograd_kernels_of;
+
+/* Vectors of a row of spread's picture: those of the tiles, and a vector's lanes to read past them. */
+static inline int64_t reel_winograd_pitch(int64_t tiles, int64_t m, int64_t lanes) { return tiles * m + 2 + lanes; }
 
 /* [0], [1], [2] for M = 2, 4, 6. */
 typedef struct reel_winograd_kernels {
