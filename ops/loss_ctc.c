@@ -141,7 +141,7 @@ reel_tensor *reel_ctc_loss(reel_tensor *log_probs, reel_tensor *targets, reel_te
                 return reel_fail(ctx, REEL_ERROR_DTYPE, "ctc_loss: targets and lengths are integers, not %s",
                                  reel_dtype_name(reel_dtype_of(in[i])));
             in[i] = reel_cast(in[i], REEL_I64);
-            if (i > 0 && !batched) in[i] = reel_reshape(in[i], REEL_SHAPE(1));
+            if (i > 0 && !batched && reel_numel(in[i]) == 1) in[i] = reel_reshape(in[i], REEL_SHAPE(1));
         }
         if (!reel_apply(&reel_op_ctc_prepare, in, 3, &attrs, prepared)) return NULL;
         if (!batched) log_probs = reel_unsqueeze(log_probs, 1);
