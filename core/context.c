@@ -92,6 +92,8 @@ void reel_ctx_set_anomaly(reel_ctx *ctx, bool on)
     if (ctx) ctx->anomaly = on;
 }
 
+bool reel_ctx_anomaly(const reel_ctx *ctx) { return ctx && ctx->anomaly; }
+
 void reel_ctx_set_eager(reel_ctx *ctx, bool on)
 {
     if (ctx) ctx->eager = on;

@@ -34,6 +34,7 @@ REEL_API void reel_ctx_set_threads(reel_ctx *ctx, int threads);
 REEL_API reel_isa reel_ctx_isa(const reel_ctx *ctx);
 REEL_API const char *reel_isa_name(reel_isa isa);
 REEL_API void reel_ctx_set_anomaly(reel_ctx *ctx, bool on);
+REEL_API bool reel_ctx_anomaly(const reel_ctx *ctx);
 REEL_API void reel_ctx_set_eager(reel_ctx *ctx, bool on);
 
 /* Version of the library as "0.1.0". */

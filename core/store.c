@@ -215,6 +215,14 @@ reel_tensor *reel_store_get(const reel_store *store, const char *prefix, const c
     return x;
 }
 
+bool reel_store_has_text(const reel_store *store, const char *prefix, const char *name)
+{
+    char *full = store && store->file ? full_name(store->ctx, prefix, name) : NULL;
+    bool has = full && reel_safetensors_metadata(store->file, full);
+    free(full);
+    return has;
+}
+
 const char *reel_store_text(const reel_store *store, const char *prefix, const char *name)
 {
     if (!store || !store->file || reel_ctx_error(store->ctx)) return NULL;

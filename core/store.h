@@ -32,6 +32,7 @@ REEL_API bool reel_store_save(const reel_store *store, const char *path);
 /* What an opened store holds under prefix + name. An absent or malformed one is an error that names the file. */
 REEL_API int reel_store_find(const reel_store *store, const char *prefix, const char *name); /* -1: no such tensor */
 REEL_API reel_tensor *reel_store_get(const reel_store *store, const char *prefix, const char *name);
+REEL_API bool reel_store_has_text(const reel_store *store, const char *prefix, const char *name);
 REEL_API const char *reel_store_text(const reel_store *store, const char *prefix, const char *name);
 REEL_API bool reel_store_int(const reel_store *store, const char *prefix, const char *name, int64_t *value);
 REEL_API bool reel_store_double(const reel_store *store, const char *prefix, const char *name, double *value);

@@ -361,6 +361,10 @@ int64_t reel_loader_epoch(const reel_loader *loader) { return loader ? loader->e
 
 int64_t reel_loader_position(const reel_loader *loader) { return loader ? loader->position : 0; }
 
+uint64_t reel_loader_seed(const reel_loader *loader) { return loader ? loader->opts.seed : 0; }
+
+int64_t reel_loader_batch_size(const reel_loader *loader) { return loader ? loader->opts.batch : 0; }
+
 reel_dataset *reel_loader_dataset(const reel_loader *loader) { return loader ? loader->data : NULL; }
 
 reel_ctx *reel_loader_ctx(const reel_loader *loader) { return loader ? loader->ctx : NULL; }

@@ -53,6 +53,8 @@ REEL_API int64_t reel_loader_batches(const reel_loader *loader); /* in an epoch 
 REEL_API int64_t reel_loader_samples(const reel_loader *loader); /* in an epoch                  */
 REEL_API int64_t reel_loader_epoch(const reel_loader *loader);
 REEL_API int64_t reel_loader_position(const reel_loader *loader); /* the batch that comes next    */
+REEL_API uint64_t reel_loader_seed(const reel_loader *loader);
+REEL_API int64_t reel_loader_batch_size(const reel_loader *loader);
 REEL_API reel_dataset *reel_loader_dataset(const reel_loader *loader);
 REEL_API reel_ctx *reel_loader_ctx(const reel_loader *loader);
 

@@ -181,6 +181,9 @@ bool reel_module_save(const reel_module *module, const char *path, const reel_te
     return ok;
 }
 
+/* What reel_run_save adds to a model's own names. */
+static bool is_training_state(const char *name) { return strncmp(name, "reel.", 5) == 0; }
+
 /* The index of each member in the store, -1 for one left out. An error names the first that does not fit. */
 static bool match(const reel_module *module, const reel_store *store, const reel_module_load_opts *opts,
                   const char *prefix, int *index)
@@ -191,7 +194,7 @@ static bool match(const reel_module *module, const reel_store *store, const reel
     for (int i = 0; i < module->count; i++) index[i] = -1;
     for (int k = 0; k < reel_store_count(store); k++) {
         const char *name = reel_store_name(store, k);
-        if (strncmp(name, prefix, head) != 0) continue;
+        if (strncmp(name, prefix, head) != 0 || is_training_state(name + head)) continue;
         const module_entry *found = find(module, name + head);
         if (found) {
             index[found - module->members] = k;

@@ -62,7 +62,8 @@ typedef struct reel_module_load_opts {
 } reel_module_load_opts;
 
 /* Parameters and buffers to and from a safetensors file, which travels to PyTorch and back. Loading checks names and
- * shapes first and names the first that does not fit; then it overwrites all or nothing. Floating dtypes convert. */
+ * shapes first and names the first that does not fit; then it overwrites all or nothing. Floating dtypes convert. A
+ * checkpoint of reel_fit loads as well: names that begin with "reel." are its own and passed over. */
 REEL_API bool reel_module_save(const reel_module *module, const char *path, const reel_text *metadata, int count);
 REEL_API bool reel_module_load(reel_module *module, const char *path, const reel_module_load_opts *opts);
 
