@@ -45,7 +45,7 @@ bool reel_watch_value(const reel_watch *watch, reel_run *run, double *value)
 
 bool reel_watch_improved(reel_watch *watch, reel_run *run, bool *improved)
 {
-    double value;
+    double value = NAN;
     if (!reel_watch_value(watch, run, &value)) return false;
     double gain = watch->maximize ? value - watch->best : watch->best - value;
     *improved = (watch->best_epoch < 0 && !isnan(value)) || gain > watch->min_delta;
@@ -289,7 +289,7 @@ static bool scheduling_step(reel_callback *self, reel_run *run)
 static bool scheduling_epoch_end(reel_callback *self, reel_run *run)
 {
     scheduling *s = self->user;
-    double metric;
+    double metric = NAN;
     bool plateau = s->schedule.kind == REEL_LR_PLATEAU;
     /* A plateau's own steps are only those of its warm-up. */
     if (!s->by_step && !reel_schedule_advance(&s->schedule, run->optim)) return false;

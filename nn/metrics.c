@@ -63,8 +63,8 @@ static bool among_largest(const scores *s, int64_t row, int64_t classes, int64_t
 static bool update_top_k(const reel_metric *metric, reel_tensor *output, const reel_batch *batch, double *sum,
                          double *weight)
 {
-    scores s;
-    const int64_t *label;
+    scores s = { 0 };
+    const int64_t *label = NULL;
     if (!read_classes(metric->name, output, batch->field[1], &s, &label)) return false;
     int64_t n = reel_size(output, 0), classes = reel_size(output, 1), right = 0;
     for (int64_t i = 0; i < n; i++)
@@ -85,7 +85,7 @@ reel_metric reel_metric_top_k(int k)
 static bool update_error(const reel_metric *metric, reel_tensor *output, const reel_batch *batch, double *sum,
                          double *weight)
 {
-    scores y, t;
+    scores y = { 0 }, t = { 0 };
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     reel_tensor *target = batch->field[1];
     if (!output || !target) return false;
@@ -144,8 +144,8 @@ void reel_confusion_free(reel_confusion *confusion)
 
 bool reel_confusion_add(reel_confusion *confusion, reel_tensor *output, reel_tensor *labels)
 {
-    scores s;
-    const int64_t *label;
+    scores s = { 0 };
+    const int64_t *label = NULL;
     if (!confusion || !read_classes("confusion", output, labels, &s, &label)) return false;
     int64_t classes = confusion->classes;
     if (reel_size(output, 1) != classes) {
