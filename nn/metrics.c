@@ -152,11 +152,14 @@ bool reel_confusion_add(reel_confusion *confusion, reel_tensor *output, reel_ten
         return reel_fail(reel_ctx_of(output), REEL_ERROR_SHAPE,
                          "confusion: outputs have %" PRId64 " classes, not %" PRId64, reel_size(output, 1), classes);
     }
-    for (int64_t i = 0; i < reel_size(output, 0); i++) {
+    int64_t n = reel_size(output, 0);
+    for (int64_t i = 0; i < n; i++) {
         if (label[i] < 0 || label[i] >= classes) {
             return reel_fail(reel_ctx_of(output), REEL_ERROR_VALUE,
                              "confusion: label %" PRId64 " is not in [0, %" PRId64 ")", label[i], classes);
         }
+    }
+    for (int64_t i = 0; i < n; i++) {
         int64_t best = 0;
         for (int64_t c = 1; c < classes; c++)
             if (score(&s, i * classes + c) > score(&s, i * classes + best)) best = c;
