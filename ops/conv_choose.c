@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const reel_conv_impl *const impls[] = {
-    &reel_conv_naive, &reel_conv_im2col, &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
+    &reel_conv_naive,     &reel_conv_direct,    &reel_conv_im2col,
+    &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
 };
 enum { IMPLS = sizeof impls / sizeof impls[0] };
 

@@ -15,9 +15,9 @@ enum {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static const void *at(const void *base, int64_t index, reel_dtype dtype)
+static void *at(const void *base, int64_t index, reel_dtype dtype)
 {
-    return (const char *)base + index * (int64_t)reel_dtype_size(dtype);
+    return (char *)base + index * (dtype == REEL_F32 ? 4 : 8);
 }
 
 /* Tables 0, 1, 2 … and 0, s, 2s … for operands that are packed. */
@@ -28,28 +28,6 @@ static int64_t *steps(const reel_exec *exec, int64_t count, int64_t step)
     return table;
 }
 
-/* C[rows][width] (+)= A[rows][count] * panel. Row j of A is a + j * lda, of C c + j * ldc. */
-static void multiply(const reel_gemm_kernels_of *gemm, reel_dtype dtype, int64_t rows, int64_t count, const void *a,
-                     int64_t lda, const int64_t *unit, const void *panel, const int64_t *panel_rows, int width, void *c,
-                     int64_t ldc, bool add)
-{
-    int vectors = (width + gemm->lanes - 1) / gemm->lanes;
-    for (int64_t j = 0; j < rows; j += REEL_GEMM_ROWS) {
-        const void *pointers[REEL_GEMM_ROWS];
-        int height = (int)smaller(rows - j, REEL_GEMM_ROWS);
-        for (int i = 0; i < height; i++) pointers[i] = at(a, (j + i) * lda, dtype);
-        gemm->tile[height - 1][vectors - 1](&(reel_gemm_tile) { .count = count,
-                                                                .a = pointers,
-                                                                .a_off = unit,
-                                                                .b = panel,
-                                                                .b_off = panel_rows,
-                                                                .c = (void *)at(c, j * ldc, dtype),
-                                                                .ldc = ldc,
-                                                                .cols = width,
-                                                                .flags = add ? REEL_GEMM_ADD : 0 });
-    }
-}
-
 /* One gather: result[g, o, q] = act(weight[g][o, r] * column[g][r, q] + bias[g, o]). */
 typedef struct product {
     const reel_gemm_kernels_of *gemm;
@@ -58,36 +36,82 @@ typedef struct product {
     reel_conv_columns columns;
     reel_conv_places places;
     const void *weight; /* [groups][outputs][depth] */
-    int64_t groups, outputs, depth, cols;
+    int64_t groups, outputs, depth;
+    int64_t domains, cols; /* columns are cut into panels within each of some domains: images, or all images as one */
+    bool straight;         /* results of a domain lie next to each other: register tiles write them */
     int64_t src_group, dst_group; /* elements from one group to the next */
     const reel_conv_epilogue *epilogue;
-    int64_t panels, output_blocks, units, units_per_chunk;
+    int64_t gang; /* panels of a unit: several where they are flat, so that results are written in long rows */
+    int64_t panels, output_blocks, units, units_per_chunk; /* gangs are counted in `panels` */
     int panel;
     const int64_t *unit, *panel_rows;
     char *scratch; /* of each worker: a packed panel, then sums */
     size_t scratch_size;
 } product;
 
-static void product_panel(const product *p, int64_t unit, char *scratch)
+/* A gang's results straight to their places, six rows at a time. */
+static void product_straight(const product *p, const reel_conv_columns *columns, int64_t q0, int64_t width,
+                             reel_gemm gemm, void *scratch)
+{
+    int64_t rows = gemm.rows;
+    const void *weight = gemm.a, *bias = gemm.row_bias;
+    void *to = gemm.c;
+    for (int64_t q = 0; q < width; q += p->panel)
+        p->conv->pack(columns, q0 + q, (int)smaller(width - q, p->panel), 0, p->depth,
+                      at(scratch, q * p->depth, p->dtype), p->panel);
+    for (int64_t o = 0; o < rows; o += REEL_GEMM_ROWS) {
+        gemm.rows = smaller(rows - o, REEL_GEMM_ROWS);
+        gemm.a = at(weight, o * p->depth, p->dtype);
+        if (bias) gemm.row_bias = at(bias, o, p->dtype);
+        for (int64_t q = 0; q < width; q += p->panel) {
+            gemm.b = at(scratch, q * p->depth, p->dtype);
+            gemm.c = at(to, o * gemm.ldc + q, p->dtype);
+            gemm.cols = (int)smaller(width - q, p->panel);
+            gemm.vectors = (int)blocks(gemm.cols, p->gemm->lanes);
+            p->gemm->multiply(&gemm);
+        }
+    }
+}
+
+static void product_unit(const product *p, int64_t unit, char *scratch)
 {
     int64_t block = unit % p->output_blocks, panel = unit / p->output_blocks % p->panels,
-            group = unit / p->output_blocks / p->panels;
-    int64_t q0 = panel * p->panel, o0 = block * OUTPUTS, outputs = smaller(p->outputs - o0, OUTPUTS);
-    int width = (int)smaller(p->cols - q0, p->panel);
-    int whole = (int)blocks(width, p->gemm->lanes) * p->gemm->lanes; /* what lies behind `width` is never read */
-    void *sums = scratch + (size_t)(DEPTH * p->panel) * reel_dtype_size(p->dtype);
+            group = unit / p->output_blocks / p->panels, gang = p->gang * p->panel;
+    int64_t of_domain = p->panels / p->domains, domain = panel / of_domain, in_domain = panel % of_domain * gang;
+    int64_t q0 = domain * p->cols + in_domain, o0 = block * OUTPUTS, width = smaller(p->cols - in_domain, gang);
     reel_conv_columns columns = p->columns;
     columns.src = at(columns.src, group * p->src_group, p->dtype);
-    for (int64_t r = 0; r < p->depth; r += DEPTH) {
-        int64_t depth = smaller(p->depth - r, DEPTH);
-        p->conv->pack(&columns, q0, width, r, r + depth, scratch, p->panel);
-        multiply(p->gemm, p->dtype, outputs, depth, at(p->weight, (group * p->outputs + o0) * p->depth + r, p->dtype),
-                 p->depth, p->unit, scratch, p->panel_rows, whole, sums, p->panel, r > 0);
-    }
     reel_conv_places places = p->places;
-    places.dst = (void *)at(places.dst, group * p->dst_group + o0 * places.dst_c, p->dtype);
+    places.dst = at(places.dst, group * p->dst_group + o0 * places.dst_c, p->dtype);
     const void *bias = p->epilogue->bias ? at(p->epilogue->bias, group * p->outputs + o0, p->dtype) : NULL;
-    p->conv->unpack(&places, q0, width, outputs, sums, p->panel, bias, p->epilogue->relu);
+    reel_gemm gemm = { .rows = smaller(p->outputs - o0, OUTPUTS),
+                       .depth = p->depth,
+                       .a = at(p->weight, (group * p->outputs + o0) * p->depth, p->dtype),
+                       .lda = p->depth,
+                       .a_off = p->unit,
+                       .b_off = p->panel_rows };
+    if (p->straight) {
+        gemm.c = at(places.dst, domain * places.dst_n + in_domain, p->dtype);
+        gemm.ldc = places.dst_c;
+        gemm.row_bias = bias;
+        gemm.flags = p->epilogue->relu ? REEL_GEMM_RELU : 0;
+        product_straight(p, &columns, q0, width, gemm, scratch);
+        return;
+    }
+    const void *weight = gemm.a;
+    gemm.b = scratch;
+    gemm.c = at(scratch, DEPTH * p->panel, p->dtype);
+    gemm.ldc = p->panel;
+    gemm.vectors = (int)blocks(width, p->gemm->lanes);
+    gemm.cols = gemm.vectors * p->gemm->lanes; /* what lies behind `width` is never read */
+    for (int64_t r = 0; r < p->depth; r += DEPTH) {
+        gemm.depth = smaller(p->depth - r, DEPTH);
+        gemm.a = at(weight, r, p->dtype);
+        p->conv->pack(&columns, q0, (int)width, r, r + gemm.depth, scratch, p->panel);
+        p->gemm->multiply(&gemm);
+        gemm.flags = REEL_GEMM_ADD;
+    }
+    p->conv->unpack(&places, q0, (int)width, gemm.rows, gemm.c, p->panel, bias, p->epilogue->relu);
 }
 
 static void product_chunk(void *arg, int64_t chunk, int worker)
@@ -95,7 +119,7 @@ static void product_chunk(void *arg, int64_t chunk, int worker)
     const product *p = arg;
     int64_t end = smaller(p->units, (chunk + 1) * p->units_per_chunk);
     for (int64_t unit = chunk * p->units_per_chunk; unit < end; unit++)
-        product_panel(p, unit, p->scratch + (size_t)worker * p->scratch_size);
+        product_unit(p, unit, p->scratch + (size_t)worker * p->scratch_size);
 }
 
 /* What all gathers of one pass have in common. */
@@ -147,13 +171,22 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         p->places.step[i] = gather->place_step[i];
         p->places.first[i] = gather->first[i];
     }
-    p->cols = g->n * reel_conv_volume(gather->grid);
+    int64_t volume = reel_conv_volume(gather->grid);
+    bool by_image = volume >= 4 * p->panel;
+    p->domains = by_image ? g->n : 1;
+    p->cols = by_image ? volume : g->n * volume;
+    if (s->kind == REEL_CONV_FORWARD) { /* the results of an image fill its planes */
+        p->places.grid[0] = p->places.grid[1] = p->places.size[0] = p->places.size[1] = 1;
+        p->places.grid[2] = p->places.size[2] = volume;
+    }
     p->depth = (s->kind == REEL_CONV_FORWARD ? g->c : g->k) / g->groups * taps;
     if (s->kind == REEL_CONV_INPUT_GRAD) reel_parallel(s->exec, g->c, pack_flipped, (void *[]) { s, (void *)gather });
-    p->panels = blocks(p->cols, p->panel);
+    p->straight = by_image && s->kind == REEL_CONV_FORWARD && p->depth <= DEPTH;
+    p->gang = p->straight ? smaller(DEPTH / p->depth, 16) : 1;
+    p->panels = p->domains * blocks(p->cols, p->gang * p->panel);
     p->output_blocks = blocks(p->outputs, OUTPUTS);
     p->units = p->groups * p->panels * p->output_blocks;
-    double unit_work = (double)p->panel * (double)smaller(p->outputs, OUTPUTS) * (double)p->depth;
+    double unit_work = (double)(p->gang * p->panel) * (double)smaller(p->outputs, OUTPUTS) * (double)p->depth;
     p->units_per_chunk = unit_work > 1e6 ? 1 : (int64_t)(1e6 / unit_work) + 1;
     reel_parallel(s->exec, blocks(p->units, p->units_per_chunk), product_chunk, p);
     return true;
@@ -241,7 +274,7 @@ static void transpose_gy(const weights *s, int64_t group, int64_t q0, int64_t q1
         int64_t n = q0 / volume, p = q0 % volume, length = smaller(volume - p, q1 - q0);
         const void *from = at(s->gy, (n * g->k + group * s->k_per + k0) * volume + p, g->dtype);
         s->gemm->transpose(width, length, from, volume, to, s->panel);
-        to = (void *)at(to, length * s->panel, g->dtype);
+        to = at(to, length * s->panel, g->dtype);
         q0 += length;
     }
 }
@@ -256,7 +289,7 @@ static void weights_chunk(void *arg, int64_t chunk, int worker)
     int64_t q_end = smaller(s->cols, (share + 1) * s->share);
     char *packed = s->scratch + (size_t)worker * s->scratch_size;
     void *turned = packed + (size_t)(ROWS * REEL_CONV_PANEL) * reel_dtype_size(g->dtype);
-    void *sums = (void *)at(s->sums, ((share * g->groups + group) * s->depth + r0) * s->k_padded, g->dtype);
+    void *sums = at(s->sums, ((share * g->groups + group) * s->depth + r0) * s->k_padded, g->dtype);
     reel_conv_columns columns = s->columns;
     columns.src = at(columns.src, group * (g->c / g->groups) * columns.src_c, g->dtype);
     bool add = false;
@@ -266,9 +299,19 @@ static void weights_chunk(void *arg, int64_t chunk, int worker)
         for (int64_t k = 0; k < s->k_per; k += s->panel) {
             int64_t width = smaller(s->k_per - k, s->panel);
             transpose_gy(s, group, q, q + count, k, width, turned);
-            int whole = (int)(blocks(width, s->gemm->lanes) * s->gemm->lanes);
-            multiply(s->gemm, g->dtype, rows, count, packed, REEL_CONV_PANEL, s->unit, turned, s->panel_rows, whole,
-                     (void *)at(sums, k, g->dtype), s->k_padded, add);
+            int vectors = (int)blocks(width, s->gemm->lanes);
+            s->gemm->multiply(&(reel_gemm) { .rows = rows,
+                                             .depth = count,
+                                             .a = packed,
+                                             .lda = REEL_CONV_PANEL,
+                                             .a_off = s->unit,
+                                             .b = turned,
+                                             .b_off = s->panel_rows,
+                                             .c = at(sums, k, g->dtype),
+                                             .ldc = s->k_padded,
+                                             .vectors = vectors,
+                                             .cols = vectors * s->gemm->lanes,
+                                             .flags = add ? REEL_GEMM_ADD : 0 });
         }
     }
 }
@@ -281,7 +324,7 @@ static void weights_finish(void *arg, int64_t chunk, int worker)
     const reel_conv_geom *g = s->g;
     int64_t block = chunk % s->row_blocks, group = chunk / s->row_blocks;
     int64_t r0 = block * ROWS, rows = smaller(s->depth - r0, ROWS), share_size = g->groups * s->depth * s->k_padded;
-    void *sums = (void *)at(s->sums, (group * s->depth + r0) * s->k_padded, g->dtype);
+    void *sums = at(s->sums, (group * s->depth + r0) * s->k_padded, g->dtype);
     for (int64_t share = 1; share < s->shares; share++) {
         const void *more = at(sums, share * share_size, g->dtype);
         for (int64_t i = 0; i < rows * s->k_padded; i++) {
@@ -291,7 +334,7 @@ static void weights_finish(void *arg, int64_t chunk, int worker)
                 ((double *)sums)[i] += ((const double *)more)[i];
         }
     }
-    void *to = (void *)at(s->gw, group * s->k_per * s->depth + r0, g->dtype);
+    void *to = at(s->gw, group * s->k_per * s->depth + r0, g->dtype);
     s->gemm->transpose(rows, s->k_per, sums, s->k_padded, to, s->depth);
 }
 

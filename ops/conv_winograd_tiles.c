@@ -126,18 +126,16 @@ void reel_winograd_transform(const reel_winograd *s, const reel_winograd_operand
 void reel_winograd_multiply(const reel_winograd *s, int64_t rows, int64_t row_step, const void *a, const int64_t *a_off,
                             int64_t depth, const void *b, int vectors, void *c, int64_t ldc, bool add)
 {
-    for (int64_t j = 0; j < rows; j += REEL_GEMM_ROWS) {
-        const void *pointers[REEL_GEMM_ROWS];
-        int height = (int)smaller(rows - j, REEL_GEMM_ROWS);
-        for (int i = 0; i < height; i++) pointers[i] = reel_winograd_at(a, (j + i) * row_step, s->size);
-        s->gemm->tile[height - 1][vectors - 1](&(reel_gemm_tile) { .count = depth,
-                                                                   .a = pointers,
-                                                                   .a_off = a_off,
-                                                                   .b = b,
-                                                                   .b_off = s->panel_rows[vectors - 1],
-                                                                   .c = reel_winograd_at(c, j * ldc, s->size),
-                                                                   .ldc = ldc,
-                                                                   .cols = vectors * s->lanes,
-                                                                   .flags = add ? REEL_GEMM_ADD : 0 });
-    }
+    s->gemm->multiply(&(reel_gemm) { .rows = rows,
+                                     .depth = depth,
+                                     .a = a,
+                                     .lda = row_step,
+                                     .a_off = a_off,
+                                     .b = b,
+                                     .b_off = s->panel_rows[vectors - 1],
+                                     .c = c,
+                                     .ldc = ldc,
+                                     .vectors = vectors,
+                                     .cols = vectors * s->lanes,
+                                     .flags = add ? REEL_GEMM_ADD : 0 });
 }

@@ -31,21 +31,28 @@ static int cut_runs(const int64_t grid[3], int64_t q0, int width, run runs[REEL_
     return count;
 }
 
+// clang-format off
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
-
+#include <reel/ops/kernels/transpose.inc>
 #include <reel/ops/kernels/conv.inc>
-
 #include <reel/ops/kernels/simd_end.h>
 
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
-
+#include <reel/ops/kernels/transpose.inc>
 #include <reel/ops/kernels/conv.inc>
-
 #include <reel/ops/kernels/simd_end.h>
 
+// clang-format on
+
+#define KERNELS(t)                                                                                                     \
+    {                                                                                                                  \
+        .pack = pack_##t, .unpack = unpack_##t, .unpack_turned = unpack_turned_##t, .pad = pad_##t, .dot = dot_##t,    \
+        .add_lanes = add_lanes_##t,                                                                                    \
+    }
+
 const reel_conv_kernels REEL_KERNEL_TABLE(conv) = {
-    .f32 = { .pack = pack_f32, .unpack = unpack_f32 },
-    .f64 = { .pack = pack_f64, .unpack = unpack_f64 },
+    .f32 = KERNELS(f32),
+    .f64 = KERNELS(f64),
 };

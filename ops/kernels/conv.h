@@ -27,12 +27,37 @@ typedef struct reel_conv_places {
 
 #define REEL_CONV_PANEL 256 /* most columns of one call */
 
+/* A box of an image with zeros around: to[c, p] = src[c, from + p] for p in [0, extent), 0 outside of the image. */
+typedef struct reel_conv_band {
+    const void *src;
+    int64_t src_c, size[3]; /* from one channel to the next; the image */
+    int64_t from[3], extent[3], channels;
+    void *to;
+    int64_t to_c;
+} reel_conv_band;
+
+/* sums[k][r] (vectors, by lanes) += gy[k][p] * column[r][p] over p < count, for `outputs` k and `rows` r. Columns are
+ * zero from `count` to the end of its vector; gy is not read there. */
+typedef struct reel_conv_dot {
+    int64_t count, outputs, rows;
+    const void *gy, *column;
+    int64_t gy_k, column_r;
+    void *sums; /* [outputs][rows] vectors */
+} reel_conv_dot;
+
 typedef struct reel_conv_kernels_of {
     /* to[(r - r0) * ld + j] = element (r, q0 + j) for r in [r0, r1), j < width <= REEL_CONV_PANEL. */
     void (*pack)(const reel_conv_columns *columns, int64_t q0, int width, int64_t r0, int64_t r1, void *to, int64_t ld);
     /* The places of columns q0 + j, channels [0, outputs) get act(from[o * ld + j] + bias[o]); bias may be NULL. */
     void (*unpack)(const reel_conv_places *places, int64_t q0, int width, int64_t outputs, const void *from, int64_t ld,
                    const void *bias, bool relu);
+    /* The same of from[j * ld + o]: rows of channels. */
+    void (*unpack_turned)(const reel_conv_places *places, int64_t q0, int width, int64_t outputs, const void *from,
+                          int64_t ld, const void *bias, bool relu);
+    void (*pad)(const reel_conv_band *band);
+    void (*dot)(const reel_conv_dot *dot);
+    /* to[i] = the sum of the lanes of from[i], for i < count. */
+    void (*add_lanes)(int64_t count, const void *from, void *to);
 } reel_conv_kernels_of;
 
 typedef struct reel_conv_kernels {

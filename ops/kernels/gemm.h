@@ -1,42 +1,40 @@
 // SPDX-License-Identifier: MIT
-// The register tile all matrix products inside convolutions are made of, and transposes.
+// The matrix product inside convolutions, by tiles in registers, and transposes.
 //
-// A tile is `rows` x `cols` sums C[j][v] (+)= sum over i of a[j][a_off[i]] * b[b_off[i] + v]. Both operands are read
-// where they lie, through tables of offsets: pixels of an image that are a tap apart as well as rows of a packed
-// matrix.
+// Both operands are read where they lie, through tables of offsets: pixels of an image that are a tap apart as well as
+// rows of a packed matrix.
 #ifndef REEL_OPS_KERNELS_GEMM_H
 #define REEL_OPS_KERNELS_GEMM_H
 
 #include <reel/core/dtype.h>
 #include <reel/ops/kernels/dispatch.h>
 
-#define REEL_GEMM_ROWS 6    /* rows of the largest tile                        */
-#define REEL_GEMM_VECTORS 4 /* most vectors a row of any instruction set holds */
+#define REEL_GEMM_ROWS 6    /* of the largest tile; other numbers of rows waste a little */
+#define REEL_GEMM_VECTORS 4 /* most vectors a row of any instruction set's tile holds    */
 
 enum { REEL_GEMM_ADD = 1, REEL_GEMM_RELU = 2 };
 
-/* One tile. `a` has as many pointers as rows; offsets count elements. With REEL_GEMM_ADD C is added to, else
- * overwritten; `row_bias` (or NULL) gives one number to add for each row, REEL_GEMM_RELU ends with max(0, .).
- * Only `cols` columns of C are touched, but whole vectors of b are read. */
-typedef struct reel_gemm_tile {
-    int64_t count;
-    const void *const *a;
-    const int64_t *a_off;
+/* C[j][v] (+)= row_bias[j] + sum over i < depth of a[row(j) + a_off[i]] * b[b_off[i] + v], for j < rows, v < cols, where
+ * row(j) is row_off[j], or j * lda without that table. Offsets count elements. With REEL_GEMM_ADD C is added to, else
+ * overwritten; row_bias may be NULL; REEL_GEMM_RELU ends with max(0, .). b is read by whole vectors; `vectors` of
+ * them hold cols, and are at most max_vectors. */
+typedef struct reel_gemm {
+    int64_t rows, depth;
+    const void *a;
+    int64_t lda;
+    const int64_t *row_off, *a_off;
     const void *b;
     const int64_t *b_off;
     void *c;
     int64_t ldc;
-    int cols;
-    int flags;
+    int vectors, cols, flags;
     const void *row_bias;
-} reel_gemm_tile;
+} reel_gemm;
 
-typedef void reel_gemm_tile_fn(const reel_gemm_tile *tile);
-
-/* For one dtype: tile[rows - 1][vectors - 1], with `vectors` up to max_vectors, of `lanes` elements each. */
+/* For one dtype; a vector has `lanes` elements. */
 typedef struct reel_gemm_kernels_of {
     int lanes, max_vectors;
-    reel_gemm_tile_fn *tile[REEL_GEMM_ROWS][REEL_GEMM_VECTORS];
+    void (*multiply)(const reel_gemm *gemm);
     /* to[c * ldt + r] = from[r * ldf + c] for r < rows, c < cols. */
     void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t ldf, void *to, int64_t ldt);
 } reel_gemm_kernels_of;

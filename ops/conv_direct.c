@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// Direct convolution: register tiles read the image where it lies, through tables of pixel and tap offsets.
+//
+// An image is cut into bands of rows, copied with their padding unless there is none. Results are made in one of two
+// ways:
+//   by channel: six pixels times vectors of output channels; weights packed [taps][channels]; results are turned
+//   around; by pixel:   six output channels times vectors of pixels along a row, for few channels and stride 1.
+// An input gradient is such a pass over gy for every residue of the stride. A weight gradient is six taps times vectors
+// of output channels, summed over pixels, with gy turned around.
+#include <reel/ops/conv_bands.h>
+#include <reel/ops/kernels/gemm.h>
+
+enum { DEPTH = 512, PIXELS = 192 }; /* blocks of the reduction; of pixels whose sums are kept */
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
+static int64_t round_up(int64_t n, int64_t unit) { return blocks(n, unit) * unit; }
+static void *at(const void *base, int64_t index, size_t size) { return (char *)base + index * (int64_t)size; }
+
+/* One gather. */
+typedef struct direct {
+    const reel_gemm_kernels_of *gemm;
+    const reel_conv_kernels_of *conv;
+    size_t size;
+    int lanes, panel;
+    reel_dtype dtype;
+    int64_t n, groups, inputs, outputs, depth; /* channels of a group; inputs * taps */
+    const void *src, *weight;                  /* weight: [group][output][input][kernel], or crossed */
+    int64_t src_size[3], src_c, src_n;
+    reel_conv_places places;
+    reel_conv_gather gather;
+    reel_conv_bands bands;
+    bool by_channel, crossed;
+    const reel_conv_epilogue *epilogue;
+    const int64_t *taps;   /* offset of (input, tap) in a band                               */
+    const int64_t *pixels; /* by channel: offset of each pixel of a band                     */
+    const int64_t *unit, *panel_rows[REEL_GEMM_VECTORS];
+    void *packed; /* by channel: [group][panel][depth][width]; else [group][output][depth] */
+    int64_t kernel[3];
+    char *scratch; /* of each worker: band, sums */
+    size_t scratch_size, sums_at;
+} direct;
+
+/* packed[...] of one output: rows of taps, or one column of a panel. */
+static void pack_output(const direct *d, int64_t group, int64_t o)
+{
+    int64_t padded = round_up(d->outputs, d->lanes);
+    int64_t volume = reel_conv_volume(d->kernel), step = 1, to = (group * d->outputs + o) * d->depth;
+    if (d->by_channel) {
+        int64_t panel = o / d->panel * d->panel;
+        step = smaller(padded - panel, d->panel);
+        to = (group * padded + panel) * d->depth + o - panel;
+    } else if (o >= d->outputs) {
+        return;
+    }
+    for (int64_t c = 0; c < d->inputs; c++) {
+        int64_t kernel =
+            d->crossed ? (group * d->inputs + c) * d->outputs + o : (group * d->outputs + o) * d->inputs + c;
+        for (int64_t a = 0; a < d->gather.taps[0]; a++)
+            for (int64_t b = 0; b < d->gather.taps[1]; b++)
+                for (int64_t t = 0; t < d->gather.taps[2]; t++, to += step) {
+                    int64_t from = kernel * volume +
+                                   (d->gather.tap[0][a] * d->kernel[1] + d->gather.tap[1][b]) * d->kernel[2] +
+                                   d->gather.tap[2][t];
+                    if (d->dtype == REEL_F32)
+                        ((float *)d->packed)[to] = o < d->outputs ? ((const float *)d->weight)[from] : 0;
+                    else
+                        ((double *)d->packed)[to] = o < d->outputs ? ((const double *)d->weight)[from] : 0;
+                }
+    }
+}
+
+static void pack_chunk(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const direct *d = arg;
+    int64_t padded = round_up(d->outputs, d->lanes), of_group = padded / d->lanes, o = chunk % of_group * d->lanes;
+    for (int64_t i = 0; i < d->lanes; i++) pack_output(d, chunk / of_group, o + i);
+}
+
+/* Pixels [row, row + rows) of the slab, by six, times panels of channels. */
+static void band_by_channel(const direct *d, const void *band, int64_t n, int64_t group, int64_t row, int64_t rows,
+                            void *sums)
+{
+    int64_t of_row = reel_conv_volume(d->gather.grid) / d->gather.grid[d->bands.slab], count = rows * of_row;
+    int64_t q0 = n * reel_conv_volume(d->gather.grid) + row * of_row, padded = round_up(d->outputs, d->lanes);
+    for (int64_t p = 0; p < count; p += PIXELS)
+        for (int64_t o = 0; o < d->outputs; o += d->panel) {
+            int64_t width = smaller(padded - o, d->panel), pixels = smaller(count - p, PIXELS);
+            int vectors = (int)(width / d->lanes);
+            reel_gemm gemm = { .rows = pixels,
+                               .a = band,
+                               .row_off = d->pixels + p,
+                               .b_off = d->panel_rows[vectors - 1],
+                               .c = sums,
+                               .ldc = width,
+                               .vectors = vectors,
+                               .cols = (int)width };
+            for (int64_t r = 0; r < d->depth; r += DEPTH, gemm.flags = REEL_GEMM_ADD) {
+                gemm.depth = smaller(d->depth - r, DEPTH);
+                gemm.a_off = d->taps + r;
+                gemm.b = at(d->packed, (group * padded + o) * d->depth + r * width, d->size);
+                d->gemm->multiply(&gemm);
+            }
+            reel_conv_places places = d->places;
+            places.dst = at(places.dst, (group * d->outputs + o) * places.dst_c, d->size);
+            const void *bias = d->epilogue->bias;
+            if (bias) bias = at(bias, group * d->outputs + o, d->size);
+            d->conv->unpack_turned(&places, q0 + p, (int)pixels, smaller(d->outputs - o, width), sums, width, bias,
+                                   d->epilogue->relu);
+        }
+}
+
+/* Lines of pixels that lie next to each other in the band, by vectors, times six channels. Between two rows of a line
+ * lie pixels of the halo, whose sums are dropped. */
+static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t group, int64_t row, int64_t rows,
+                          void *sums)
+{
+    const int64_t *grid = d->gather.grid, *extent = d->bands.extent;
+    int64_t first[3] = { 0, 0, 0 }, points[3] = { grid[0], grid[1], grid[2] };
+    first[d->bands.slab] = row;
+    points[d->bands.slab] = rows;
+    bool joined = d->gather.step[1] == 1; /* rows of axis 1 form one line */
+    int64_t lines = joined ? points[0] : points[0] * points[1];
+    int64_t length = joined ? (points[1] - 1) * extent[2] + points[2] : points[2];
+    const void *weight = at(d->packed, group * d->outputs * d->depth, d->size);
+    const void *bias = d->epilogue->bias ? at(d->epilogue->bias, group * d->outputs, d->size) : NULL;
+    reel_conv_places places = d->places;
+    places.dst = at(places.dst, group * d->outputs * places.dst_c, d->size);
+    for (int64_t line = 0; line < lines; line++) {
+        int64_t z = joined ? line : line / points[1], y = joined ? 0 : line % points[1];
+        int64_t start = (z * d->gather.step[0] * extent[1] + y * d->gather.step[1]) * extent[2];
+        for (int64_t q = 0; q < length; q += d->panel) {
+            int64_t width = smaller(length - q, d->panel);
+            reel_gemm gemm = { .rows = d->outputs,
+                               .lda = d->depth,
+                               .b = at(band, start + q, d->size),
+                               .c = sums,
+                               .ldc = d->panel,
+                               .vectors = (int)blocks(width, d->lanes) };
+            gemm.cols = gemm.vectors * d->lanes;
+            for (int64_t r = 0; r < d->depth; r += DEPTH, gemm.flags = REEL_GEMM_ADD) {
+                gemm.depth = smaller(d->depth - r, DEPTH);
+                gemm.a = at(weight, r, d->size);
+                gemm.a_off = d->unit;
+                gemm.b_off = d->taps + r;
+                d->gemm->multiply(&gemm);
+            }
+            for (int64_t x = q; x < q + width;) { /* the parts of rows of the grid */
+                int64_t in_row = x % extent[2], m1 = y + x / extent[2],
+                        most = smaller(q + width - x, extent[2] - in_row);
+                int64_t good = smaller(most, points[2] - in_row);
+                if (good > 0)
+                    d->conv->unpack(
+                        &places, ((n * grid[0] + first[0] + z) * grid[1] + first[1] + m1) * grid[2] + first[2] + in_row,
+                        (int)good, d->outputs, at(sums, x - q, d->size), d->panel, bias, d->epilogue->relu);
+                x += most;
+            }
+        }
+    }
+}
+
+static void band_chunk(void *arg, int64_t chunk, int worker)
+{
+    const direct *d = arg;
+    const reel_conv_bands *b = &d->bands;
+    int64_t row = chunk % b->count * b->rows, group = chunk / b->count % d->groups, n = chunk / b->count / d->groups;
+    int64_t rows = smaller(b->rows, d->gather.grid[b->slab] - row);
+    char *scratch = d->scratch + (size_t)worker * d->scratch_size;
+    const void *src = at(d->src, n * d->src_n + group * d->inputs * d->src_c, d->size);
+    const void *band = reel_conv_band_fetch(b, d->conv, d->size, src, d->src_c, d->inputs, row, scratch);
+    (d->by_channel ? band_by_channel : band_by_pixel)(d, band, n, group, row, rows, scratch + d->sums_at);
+}
+
+static int64_t *steps(const reel_exec *exec, int64_t count, int64_t step)
+{
+    int64_t *table = reel_scratch(exec, (size_t)count * sizeof *table);
+    for (int64_t i = 0; table && i < count; i++) table[i] = i * step;
+    return table;
+}
+
+/* Estimated cycles of both ways for one gather. */
+static double channel_cycles(double pixels, double depth, int64_t outputs, int lanes)
+{
+    double whole = (double)round_up(outputs, lanes);
+    return pixels * whole / lanes * (depth + 8) * (outputs <= lanes ? 1.3 : 1.0) + pixels * whole * 0.6;
+}
+
+static double pixel_cycles(double pixels, double halo, double depth, int64_t outputs, int lanes)
+{
+    double rows = (double)outputs, narrow = outputs < 3 ? 1.6 : outputs < 6 ? 1.15 : 1.05;
+    return pixels * halo / lanes * rows * (depth + 10) * narrow + pixels * rows * 0.3;
+}
+
+typedef struct direct_pass {
+    const reel_exec *exec;
+    direct d;
+    bool filled;
+} direct_pass;
+
+static bool run_gather(void *arg, const reel_conv_gather *gather)
+{
+    direct_pass *pass = arg;
+    direct *d = &pass->d;
+    int64_t taps = reel_conv_volume(gather->taps), volume = reel_conv_volume(gather->grid);
+    if (taps == 0) return true;
+    d->gather = *gather;
+    d->depth = d->inputs * taps;
+    double work = (double)volume * (double)d->depth * (double)d->outputs;
+    d->bands = reel_conv_band_cut(gather, d->src_size, d->inputs, d->n * d->groups, d->size, work, false);
+    double halo = (double)d->bands.extent[2] / (double)gather->grid[2];
+    d->by_channel = gather->step[2] != 1 || channel_cycles(1, (double)d->depth, d->outputs, d->lanes) <
+                                                pixel_cycles(1, halo, (double)d->depth, d->outputs, d->lanes);
+    if (!d->by_channel) /* vectors read past the last pixel */
+        d->bands = reel_conv_band_cut(gather, d->src_size, d->inputs, d->n * d->groups, d->size, work, true);
+    bool whole = true; /* results fill the planes they go to */
+    for (int i = 0; i < 3; i++) {
+        d->places.grid[i] = gather->grid[i];
+        d->places.step[i] = gather->place_step[i];
+        d->places.first[i] = gather->first[i];
+        whole &= gather->place_step[i] == 1;
+    }
+    int64_t size[3] = { d->places.size[0], d->places.size[1], d->places.size[2] };
+    if (whole && d->by_channel) {
+        d->places.grid[0] = d->places.grid[1] = d->places.size[0] = d->places.size[1] = 1;
+        d->places.grid[2] = d->places.size[2] = volume;
+    }
+    int64_t band = d->bands.copied ? d->inputs * d->bands.channel + d->panel : 0;
+    int64_t sums = d->by_channel ? PIXELS * d->panel : d->outputs * d->panel;
+    d->sums_at = (size_t)round_up(band, 16) * d->size;
+    d->scratch_size = d->sums_at + (size_t)round_up(sums, 16) * d->size;
+    d->scratch = reel_scratch(pass->exec, reel_bytes(d->scratch_size, (size_t)pass->exec->threads));
+    int64_t padded = round_up(d->outputs, d->lanes);
+    d->packed = reel_scratch(pass->exec, reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size));
+    if (!d->scratch || !d->packed || !(d->taps = reel_conv_band_taps(pass->exec, &d->bands, gather, d->inputs)) ||
+        !(d->pixels = reel_conv_band_points(pass->exec, &d->bands, gather)))
+        return false;
+    reel_parallel(pass->exec, d->groups * padded / d->lanes, pack_chunk, d);
+    reel_parallel(pass->exec, d->n * d->groups * d->bands.count, band_chunk, d);
+    for (int i = 0; i < 3; i++) d->places.size[i] = size[i];
+    return true;
+}
+
+static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, const void *src,
+                const void *weight, const reel_conv_epilogue *epilogue, void *dst)
+{
+    bool fwd = kind == REEL_CONV_FORWARD;
+    const int64_t *from = fwd ? g->in : g->out, *to = fwd ? g->out : g->in;
+    direct_pass pass = { .exec = exec };
+    direct *d = &pass.d;
+    d->gemm = reel_gemm_of(exec->isa, g->dtype);
+    d->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
+    d->size = reel_dtype_size(g->dtype);
+    d->dtype = g->dtype;
+    d->lanes = d->gemm->lanes;
+    d->panel = d->lanes * d->gemm->max_vectors;
+    d->n = g->n;
+    d->groups = g->groups;
+    d->inputs = (fwd ? g->c : g->k) / g->groups;
+    d->outputs = (fwd ? g->k : g->c) / g->groups;
+    d->src = src;
+    d->weight = weight;
+    d->crossed = !fwd;
+    d->epilogue = epilogue;
+    d->src_c = reel_conv_volume(from);
+    d->src_n = d->src_c * d->inputs * g->groups;
+    d->places.dst = dst;
+    d->places.dst_c = reel_conv_volume(to);
+    d->places.dst_n = d->places.dst_c * d->outputs * g->groups;
+    for (int i = 0; i < 3; i++) {
+        d->src_size[i] = from[i];
+        d->places.size[i] = to[i];
+        d->kernel[i] = g->kernel[i];
+    }
+    d->unit = steps(exec, DEPTH, 1);
+    if (!d->unit) return false;
+    for (int v = 0; v < d->gemm->max_vectors; v++)
+        if (!(d->panel_rows[v] = steps(exec, DEPTH, (v + 1) * d->lanes))) return false;
+    bool reached = true; /* every point of an input gradient by some tap */
+    for (int i = 0; i < 3; i++) reached &= g->stride[i] == 1 || (g->dilation[i] == 1 && g->kernel[i] >= g->stride[i]);
+    if (!fwd && !reached) reel_conv_fill(g->dtype, g->n, g->c, d->places.dst_c, epilogue, dst);
+    return reel_conv_gathers(exec, g, kind, run_gather, &pass);
+}
+
+static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
+                    const reel_conv_epilogue *epilogue, void *y)
+{
+    return run(exec, g, REEL_CONV_FORWARD, x, w, epilogue, y);
+}
+
+static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
+                       const reel_conv_epilogue *epilogue, void *gx)
+{
+    return run(exec, g, REEL_CONV_INPUT_GRAD, gy, w, epilogue, gx);
+}
+
+/* Copies with their padding must not dwarf the images, nor residues be many. */
+static bool supports(const reel_conv_geom *g, reel_conv_pass kind)
+{
+    double padded = 1, residues = 1;
+    const int64_t *from = kind == REEL_CONV_INPUT_GRAD ? g->out : g->in;
+    for (int i = 0; i < 3; i++) {
+        double reach = (double)g->dilation[i] * (double)(g->kernel[i] - 1) + 1;
+        if (kind == REEL_CONV_INPUT_GRAD) {
+            residues *= (double)smaller(g->stride[i], g->in[i]);
+            padded *= (double)g->in[i] / (double)g->stride[i] + reach / (double)g->stride[i] + 1;
+        } else {
+            padded *= (double)(g->out[i] - 1) * (double)g->stride[i] + reach;
+        }
+    }
+    return residues <= 64 && padded <= 16 * (double)reel_conv_volume(from) + 65536;
+}
+
+static double cost(const reel_conv_geom *g, reel_conv_pass kind)
+{
+    bool fwd = kind != REEL_CONV_INPUT_GRAD;
+    int64_t inputs = (fwd ? g->c : g->k) / g->groups, outputs = (fwd ? g->k : g->c) / g->groups;
+    double depth = (double)inputs * (double)reel_conv_volume(g->kernel), residues = 1;
+    for (int i = 0; i < 3; i++) residues *= fwd ? 1 : (double)smaller(g->stride[i], g->in[i]);
+    double pixels = (double)g->n * (double)g->groups * (double)reel_conv_volume(fwd ? g->out : g->in);
+    double halo = 1 + (double)(g->kernel[2] - 1) * (double)g->dilation[2] / (double)(fwd ? g->out[2] : g->in[2]);
+    int lanes = g->dtype == REEL_F32 ? 16 : 8;
+    double cycles = channel_cycles(pixels, depth / residues, outputs, lanes);
+    if (kind == REEL_CONV_WEIGHT_GRAD) {
+        double whole = (double)round_up(outputs, lanes);
+        cycles = pixels * whole * (depth / lanes * 1.1 + 1);
+    } else if (!fwd || g->stride[2] == 1) {
+        double other = pixel_cycles(pixels, halo, depth / residues, outputs, lanes);
+        if (other < cycles) cycles = other;
+    }
+    double copies =
+        (double)g->n * (double)(fwd ? g->c : g->k) * (double)reel_conv_volume(fwd ? g->in : g->out) * residues;
+    return 3000 * residues + cycles / 3.6 + copies * 0.15;
+}
+
+const reel_conv_impl reel_conv_direct = { .name = "direct",
+                                          .supports = supports,
+                                          .cost = cost,
+                                          .forward = forward,
+                                          .input_grad = input_grad,
+                                          .weight_grad = reel_conv_direct_weight_grad };
