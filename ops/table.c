@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The op table, and running an op from data: operands by name, attributes as JSON.
+#include <ctype.h>
 #include <jansson.h>
 #include <math.h>
 #include <reel/ops/table.h>
@@ -273,6 +274,19 @@ static bool read_inputs(reel_call_args *args, const reel_named *inputs, int n)
     return true;
 }
 
+// The error of a failed call must name the op that was called, also when an op it is made of refused.
+static void name_the_op(reel_ctx *ctx, const char *name)
+{
+    char message[1024];
+    const char *known = reel_ctx_error_message(ctx), *at = strstr(known, name);
+    char next = at ? at[strlen(name)] : 0;
+    if (at && (at == known || at[-1] == ' ') && !isalnum((unsigned char)next) && next != '_') return;
+    reel_error error = reel_ctx_error(ctx);
+    snprintf(message, sizeof message, "%s", known);
+    reel_ctx_clear_error(ctx);
+    reel_fail(ctx, error ? error : REEL_ERROR_VALUE, "%s: %s", name, message[0] ? message : "failed");
+}
+
 int reel_call_function(reel_ctx *ctx, const reel_function *function, const reel_named *inputs, int n_inputs,
                        const char *attrs_json, reel_tensor **outputs, int capacity)
 {
@@ -287,8 +301,8 @@ int reel_call_function(reel_ctx *ctx, const reel_function *function, const reel_
     else if (read_inputs(&args, inputs, n_inputs) && read_attrs(&args, attrs_json) && function->call(&args) &&
              !reel_ctx_error(ctx))
         count = args.n_out;
-    else // a call must not fail without a word
-        reel_fail(ctx, REEL_ERROR_VALUE, "%s: failed", function->name);
+    else
+        name_the_op(ctx, function->name);
     for (int i = 0; i < count && i < capacity; i++) outputs[i] = args.out[i];
     json_decref(args.attrs);
     free(args.in);
