@@ -277,6 +277,12 @@ static bool vjp_gather_backward(reel_vjp *vjp)
 const reel_op reel_op_gather = {
     .name = "gather", .infer = infer_gather, .play = play_gather, .vjp = vjp_gather, .attrs_size = sizeof(gather_attrs)
 };
+// gather on operands that have been broadcast: what its refusals name is the op that was called.
+const reel_op reel_op_take_along_dim = { .name = "take_along_dim",
+                                         .infer = infer_gather,
+                                         .play = play_gather,
+                                         .vjp = vjp_gather,
+                                         .attrs_size = sizeof(gather_attrs) };
 const reel_op reel_op_scatter_add = { .name = "scatter_add",
                                       .infer = infer_scatter_add,
                                       .play = play_scatter_add,
@@ -323,12 +329,13 @@ reel_tensor *reel_take_along(reel_tensor *x, reel_tensor *index, int dim)
     int axis = reel_axis(dim, a.ndim);
     char a_text[REEL_SHAPE_TEXT], b_text[REEL_SHAPE_TEXT];
     if (axis < 0 || a.ndim != b.ndim)
-        return reel_fail(ctx, REEL_ERROR_SHAPE, "take_along: axis %d of an operand of shape %s by an index of shape %s",
-                         dim, reel_shape_format(a, a_text), reel_shape_format(b, b_text));
+        return reel_fail(ctx, REEL_ERROR_SHAPE,
+                         "take_along_dim: axis %d of an operand of shape %s by an index of shape %s", dim,
+                         reel_shape_format(a, a_text), reel_shape_format(b, b_text));
     for (int k = 0; k < a.ndim; k++) {
         if (k == axis || a.dim[k] == b.dim[k]) continue;
         if (a.dim[k] != 1 && b.dim[k] != 1)
-            return reel_fail(ctx, REEL_ERROR_SHAPE, "take_along: shapes %s and %s do not broadcast beside axis %d",
+            return reel_fail(ctx, REEL_ERROR_SHAPE, "take_along_dim: shapes %s and %s do not broadcast beside axis %d",
                              reel_shape_format(a, a_text), reel_shape_format(b, b_text), axis);
         int64_t size = a.dim[k] == 1 ? b.dim[k] : a.dim[k];
         a.dim[k] = b.dim[k] = size;
@@ -338,7 +345,7 @@ reel_tensor *reel_take_along(reel_tensor *x, reel_tensor *index, int dim)
     {
         if (!reel_shape_equal(a, reel_shape_of(x))) x = reel_expand(x, a);
         if (!reel_shape_equal(b, reel_shape_of(index))) index = reel_expand(index, b);
-        y = reel_scope_return(reel_gather(x, index, axis));
+        y = reel_scope_return(record(&reel_op_take_along_dim, x, index, NULL, 2, axis));
     }
     return y;
 }
@@ -380,7 +387,7 @@ static bool call_take_along_dim(reel_call_args *args)
         return reel_args_return(args, reel_take_along(x, index, reel_args_axis(args, "dim")));
     REEL_COMPOSITE(reel_args_ctx(args))
     {
-        y = reel_scope_return(reel_gather(reel_flatten(x, 0, -1), reel_flatten(index, 0, -1), 0));
+        y = reel_scope_return(reel_take_along(reel_flatten(x, 0, -1), reel_flatten(index, 0, -1), 0));
     }
     return reel_args_return(args, y);
 }
