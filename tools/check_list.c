@@ -95,10 +95,12 @@ int check_docs(const check_options *options)
            "not\n"
            "fit the ones given here; sizes whose product leaves 63 bits.\n\n");
     const reel_function *f;
+    for (int i = 0; (f = check_function(options, i)); i++) printf("%s[%s](#%s)\n", i ? "· " : "", f->name, f->name);
+    printf("\n");
     for (int i = 0; (f = check_function(options, i)); i++) {
         printf("## %s\n\n", f->name);
         print_operands(f);
-        printf("\n\n%s\n", f->formula ? f->formula : "");
+        printf("\n\n    %s\n", f->formula ? f->formula : "");
         if (f->shapes && f->shapes[0]) printf("\nShapes: %s\n", f->shapes);
         print_attributes(f);
         if (f->orders == 0)
