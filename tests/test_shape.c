@@ -11,7 +11,7 @@ typedef struct dense {
 static dense dense_new(reel_shape shape)
 {
     int64_t n = reel_shape_numel(shape);
-    return (dense){ shape, malloc((size_t)(n ? n : 1) * sizeof(double)) };
+    return (dense) { shape, malloc((size_t)(n ? n : 1) * sizeof(double)) };
 }
 
 // The place of element i (row-major) by axis, and back.
@@ -405,11 +405,11 @@ Test(shape, cat_and_stack_undo_split_and_unbind)
 Test(shape, cat_promotes_dtypes_and_passes_over_empty_vectors)
 {
     reel_ctx *ctx = reel_ctx_new(NULL);
-    reel_tensor *a = reel_longs(ctx, REEL_SHAPE(1, 2), (int64_t[]){ 3, 4 });
-    reel_tensor *b = reel_doubles(ctx, REEL_SHAPE(1, 1), (double[]){ 0.5 });
+    reel_tensor *a = reel_longs(ctx, REEL_SHAPE(1, 2), (int64_t[]) { 3, 4 });
+    reel_tensor *b = reel_doubles(ctx, REEL_SHAPE(1, 1), (double[]) { 0.5 });
     reel_tensor *e = reel_zeros(ctx, REEL_SHAPE(0), REEL_F32);
-    reel_tensor *y = reel_cat((reel_tensor *[]){ e, a, b }, 3, 1);
-    dense want = { REEL_SHAPE(1, 3), (double[]){ 3, 4, 0.5 } };
+    reel_tensor *y = reel_cat((reel_tensor *[]) { e, a, b }, 3, 1);
+    dense want = { REEL_SHAPE(1, 3), (double[]) { 3, 4, 0.5 } };
     same_as(y, &want, "cat");
     cr_assert_eq(reel_dtype_of(y), REEL_F64);
     reel_ctx_free(ctx);
@@ -474,29 +474,29 @@ Test(shape, refuses_what_does_not_fit)
     refused(ctx, reel_tile(x, REEL_SHAPE(huge, huge)), "tile", "memory");
     refused(ctx, reel_repeat(x, REEL_SHAPE(2)), "repeat", "1 counts");
     refused(ctx, reel_tril(reel_select(x, 0, 0), 0), "tril", "1 axes");
-    refused(ctx, reel_cat((reel_tensor *[]){ x, v }, 2, 1), "cat", "operand 1");
-    refused(ctx, reel_cat((reel_tensor *[]){ s, s }, 2, 0), "cat", "scalar");
-    refused(ctx, reel_stack((reel_tensor *[]){ x, v }, 2, 0), "stack", "operand 1");
-    refused(ctx, reel_stack((reel_tensor *[]){ x, x }, 2, 4), "stack", "axis 4");
+    refused(ctx, reel_cat((reel_tensor *[]) { x, v }, 2, 1), "cat", "operand 1");
+    refused(ctx, reel_cat((reel_tensor *[]) { s, s }, 2, 0), "cat", "scalar");
+    refused(ctx, reel_stack((reel_tensor *[]) { x, v }, 2, 0), "stack", "operand 1");
+    refused(ctx, reel_stack((reel_tensor *[]) { x, x }, 2, 4), "stack", "axis 4");
     cr_assert_eq(reel_split(x, 0, 1, parts, 4), -1);
     refused(ctx, NULL, "split", "0 elements");
     cr_assert_eq(reel_split(x, 1, 1, parts, 2), -1);
     refused(ctx, NULL, "split", "room for 2");
-    cr_assert_eq(reel_split_sizes(x, (int64_t[]){ 1, huge }, 2, 1, parts), -1);
+    cr_assert_eq(reel_split_sizes(x, (int64_t[]) { 1, huge }, 2, 1, parts), -1);
     refused(ctx, NULL, "split", "add up");
     cr_assert_eq(reel_chunk(x, 0, 1, parts, 4), -1);
     refused(ctx, NULL, "chunk", "0 chunks");
     cr_assert_eq(reel_unbind(x, 2, parts, 4), -1);
     refused(ctx, NULL, "unbind", "axis 2");
-    refused(ctx, reel_pad(x, &(reel_pad_opts){ .pad = { 3, 0 }, .mode = REEL_PAD_REFLECT }), "pad", "reflect");
-    refused(ctx, reel_pad(x, &(reel_pad_opts){ .pad = { -2, -2 } }), "pad", "negative size");
-    refused(ctx, reel_pad(x, &(reel_pad_opts){ .pad = { huge, huge } }), "pad", "overflow");
-    refused(ctx, reel_pad(x, &(reel_pad_opts){ .pad = { huge - 3, 0 } }), "pad", "too large");
-    refused(ctx, reel_pad(x, &(reel_pad_opts){ .pad = { INT64_MIN, INT64_MIN } }), "pad", "overflow");
-    refused(ctx, reel_pad(x, &(reel_pad_opts){ .pad = { 4, 0 }, .mode = REEL_PAD_CIRCULAR }), "pad", "more than once");
-    refused(ctx, reel_pad(x, &(reel_pad_opts){ .pad = { 0, 0, 0, 0, 1 } }), "pad", "more axes");
+    refused(ctx, reel_pad(x, &(reel_pad_opts) { .pad = { 3, 0 }, .mode = REEL_PAD_REFLECT }), "pad", "reflect");
+    refused(ctx, reel_pad(x, &(reel_pad_opts) { .pad = { -2, -2 } }), "pad", "negative size");
+    refused(ctx, reel_pad(x, &(reel_pad_opts) { .pad = { huge, huge } }), "pad", "overflow");
+    refused(ctx, reel_pad(x, &(reel_pad_opts) { .pad = { huge - 3, 0 } }), "pad", "too large");
+    refused(ctx, reel_pad(x, &(reel_pad_opts) { .pad = { INT64_MIN, INT64_MIN } }), "pad", "overflow");
+    refused(ctx, reel_pad(x, &(reel_pad_opts) { .pad = { 4, 0 }, .mode = REEL_PAD_CIRCULAR }), "pad", "more than once");
+    refused(ctx, reel_pad(x, &(reel_pad_opts) { .pad = { 0, 0, 0, 0, 1 } }), "pad", "more axes");
     cr_assert_null(reel_reshape(NULL, REEL_SHAPE(1)));
-    cr_assert_null(reel_cat((reel_tensor *[]){ x, NULL }, 2, 0));
+    cr_assert_null(reel_cat((reel_tensor *[]) { x, NULL }, 2, 0));
     cr_assert_eq(reel_ctx_error(ctx), REEL_OK);
     reel_ctx_free(ctx);
 }
