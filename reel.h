@@ -22,7 +22,6 @@
 #include <reel/ops/conv.h>
 #include <reel/ops/derivatives.h>
 #include <reel/ops/dropout.h>
-#include <reel/nn/augment.h>
 #include <reel/nn/callbacks.h>
 #include <reel/nn/data.h>
 #include <reel/nn/init.h>
@@ -53,7 +52,6 @@
 #include <reel/ops/softmax.h>
 #include <reel/ops/sort.h>
 #include <reel/ops/table.h>
-#include <reel/nn/augment.h>
 #include <reel/nn/callbacks.h>
 #include <reel/nn/data.h>
 #include <reel/nn/init.h>

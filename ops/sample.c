@@ -180,7 +180,8 @@ typedef struct work {
     int64_t batch, channels, plane, points;
     int64_t images, channels_by, points_by; // to a piece
     int64_t across, along;                  // pieces of an image: by channels, by points
-    char *grid, *x, *y, *out;
+    int64_t room;                           // numbers for quads, for each worker
+    char *grid, *x, *y, *out, *room_of_worker;
 } work;
 
 static const struct {
@@ -216,6 +217,24 @@ static work work_of(const reel_play *play, const reel_buffer *x, const reel_buff
 }
 
 #define PIECE 32768 // numbers of an image and its points that are worth a piece
+// Bytes that room for quads may take before channels go one by one: by numbers a pixel, what stays in a second cache.
+#define ROOM(per_cell) ((per_cell) == 2 ? 5 << 18 : 1 << 18)
+#define POINTS_TO_CUT 16384
+
+// Whether an image of these sizes is worth rewriting for quads, `per_cell` numbers a pixel, and channels at a time.
+static void choose_quads(work *w, const reel_buffer *grid, int per_cell)
+{
+    int64_t each = per_cell * (w->f32 ? 4 : 8);
+    if (w->s.mode != REEL_SAMPLE_LINEAR || w->s.axes != 2 || w->s.size[0] < 2 || w->s.size[0] > REEL_QUADS_MAX_CELLS ||
+        w->s.size[1] > REEL_QUADS_MAX_CELLS || grid->numel == 0)
+        return;
+    int64_t cells = reel_quads_cells(w->s.size);
+    if (cells * per_cell > REEL_QUADS_MAX_CELLS * 2 || w->points < cells / 8 * (per_cell / 2)) return;
+    w->s.block = ROOM(per_cell) / (cells * each);
+    if (w->s.block < 1) w->s.block = 1;
+    if (w->s.block > w->channels) w->s.block = w->channels;
+    w->room = w->s.block * cells * per_cell + reel_quads_rows(w->s.size);
+}
 
 // Images small enough share a piece.
 static void group_images(work *w)
@@ -230,7 +249,6 @@ static void cut_by_points(work *w)
     by = (by < 64 ? 64 : by) & ~(int64_t)63;
     if (by < w->points) w->points_by = by;
     if (w->points > 0) w->along = (w->points + w->points_by - 1) / w->points_by;
-    group_images(w);
 }
 
 static void cut_by_channels(work *w)
@@ -239,13 +257,20 @@ static void cut_by_channels(work *w)
     if (w->points * w->channels < PIECE || w->channels == 0) pieces = 1;
     w->channels_by = (w->channels + pieces - 1) / pieces;
     if (w->channels_by > 0) w->across = (w->channels + w->channels_by - 1) / w->channels_by;
-    group_images(w);
+    if (w->s.block > w->channels_by) w->s.block = w->channels_by;
 }
 
-static void run(const reel_play *play, reel_task *task, work *w)
+static bool run(const reel_play *play, reel_task *task, work *w)
 {
-    if (w->points == 0 || w->channels == 0) return;
+    if (w->points == 0 || w->channels == 0) return true;
+    group_images(w);
+    if (w->s.block) {
+        size_t bytes = reel_bytes((size_t)w->room, w->f32 ? sizeof(float) : sizeof(double));
+        w->room_of_worker = reel_scratch(play->exec, reel_bytes(bytes, (size_t)play->exec->threads));
+        if (!w->room_of_worker) return reel_play_out_of_memory(play);
+    }
     reel_parallel(play->exec, (w->batch + w->images - 1) / w->images * w->across * w->along, task, w);
+    return true;
 }
 
 // One piece's part of one image.
@@ -279,67 +304,72 @@ static void sample_task(void *arg, int64_t chunk, int worker)
 {
     const work *w = arg;
     piece p = piece_of(w, chunk);
-    (void)worker;
     for (int64_t i = p.first_image; i < p.end_image; i++) {
         int64_t x = x_at(w, &p, i), g = grid_at(w, &p, i), y = y_at(w, &p, i);
         if (w->f32)
             w->kernels->sample_f32(&p.s, (const float *)w->x + x, (const float *)w->grid + g, p.n, (float *)w->y + y,
-                                   w->points);
+                                   w->points, (float *)w->room_of_worker + worker * w->room);
         else
             w->kernels->sample_f64(&p.s, (const double *)w->x + x, (const double *)w->grid + g, p.n, (double *)w->y + y,
-                                   w->points);
+                                   w->points, (double *)w->room_of_worker + worker * w->room);
     }
 }
+
+// Few large images are cut by points, and quads, which would rewrite them for every piece, are left out.
+static bool few_and_large(const work *w, int64_t pieces) { return pieces < 4 && w->points > POINTS_TO_CUT; }
 
 static bool sample_play(const reel_play *play)
 {
     work w = work_of(play, &play->in[0], &play->in[1], &play->out[0]);
-    cut_by_points(&w);
-    run(play, sample_task, &w);
-    return true;
+    int64_t pieces = w.batch * (w.channels < 8 ? w.channels : 8);
+    if (!few_and_large(&w, pieces)) choose_quads(&w, &play->in[1], 2);
+    if (w.s.block)
+        cut_by_channels(&w);
+    else
+        cut_by_points(&w);
+    return run(play, sample_task, &w);
 }
 
 static void adjoint_task(void *arg, int64_t chunk, int worker)
 {
     const work *w = arg;
     piece p = piece_of(w, chunk);
-    size_t size = w->f32 ? sizeof(float) : sizeof(double);
-    (void)worker;
     for (int64_t i = p.first_image; i < p.end_image; i++) {
         int64_t x = x_at(w, &p, i), g = grid_at(w, &p, i), y = y_at(w, &p, i);
-        memset(w->x + (size_t)x * size, 0, (size_t)(p.s.channels * w->plane) * size);
         if (w->f32)
             w->kernels->scatter_f32(&p.s, (float *)w->x + x, (const float *)w->grid + g, p.n, (const float *)w->y + y,
-                                    w->points);
+                                    w->points, (float *)w->room_of_worker + worker * w->room);
         else
             w->kernels->scatter_f64(&p.s, (double *)w->x + x, (const double *)w->grid + g, p.n,
-                                    (const double *)w->y + y, w->points);
+                                    (const double *)w->y + y, w->points,
+                                    (double *)w->room_of_worker + worker * w->room);
     }
 }
 
 static bool adjoint_play(const reel_play *play)
 {
     work w = work_of(play, &play->out[0], &play->in[1], &play->in[0]);
-    if (w.points == 0)
-        memset(play->out[0].data, 0, (size_t)play->out[0].numel * (w.f32 ? sizeof(float) : sizeof(double)));
+    size_t size = w.f32 ? sizeof(float) : sizeof(double);
+    if (w.points == 0) memset(play->out[0].data, 0, (size_t)play->out[0].numel * size);
+    choose_quads(&w, &play->in[1], 4);
     cut_by_channels(&w);
-    run(play, adjoint_task, &w);
-    return true;
+    return run(play, adjoint_task, &w);
 }
 
 static void grid_grad_task(void *arg, int64_t chunk, int worker)
 {
     const work *w = arg;
     piece p = piece_of(w, chunk);
-    (void)worker;
     for (int64_t i = p.first_image; i < p.end_image; i++) {
         int64_t x = x_at(w, &p, i), g = grid_at(w, &p, i), y = y_at(w, &p, i);
         if (w->f32)
             w->kernels->grid_grad_f32(&p.s, (const float *)w->x + x, (const float *)w->grid + g, p.n,
-                                      (const float *)w->y + y, w->points, (float *)w->out + g);
+                                      (const float *)w->y + y, w->points, (float *)w->out + g,
+                                      (float *)w->room_of_worker + worker * w->room);
         else
             w->kernels->grid_grad_f64(&p.s, (const double *)w->x + x, (const double *)w->grid + g, p.n,
-                                      (const double *)w->y + y, w->points, (double *)w->out + g);
+                                      (const double *)w->y + y, w->points, (double *)w->out + g,
+                                      (double *)w->room_of_worker + worker * w->room);
     }
 }
 
@@ -348,9 +378,9 @@ static bool grid_grad_play(const reel_play *play)
     work w = work_of(play, &play->in[0], &play->in[1], &play->in[2]);
     w.out = play->out[0].data;
     if (w.channels == 0) memset(w.out, 0, (size_t)play->out[0].numel * (w.f32 ? sizeof(float) : sizeof(double)));
-    cut_by_points(&w);
-    run(play, grid_grad_task, &w);
-    return true;
+    if (!few_and_large(&w, w.batch)) choose_quads(&w, &play->in[1], 2);
+    if (!w.s.block) cut_by_points(&w);
+    return run(play, grid_grad_task, &w);
 }
 
 // ---- rules ----

@@ -12,6 +12,7 @@
 #include <reel/ops/kernels/shuffle_begin.h>
 #include <reel/ops/kernels/sample.inc>
 #include <reel/ops/kernels/sample_pairs.inc>
+#include <reel/ops/kernels/sample_quads.inc>
 #include <reel/ops/kernels/sample_taps.inc>
 #include <reel/ops/kernels/sample_affine.inc>
 #include <reel/ops/kernels/shuffle_end.h>
@@ -22,6 +23,7 @@
 #include <reel/ops/kernels/shuffle_begin.h>
 #include <reel/ops/kernels/sample.inc>
 #include <reel/ops/kernels/sample_pairs.inc>
+#include <reel/ops/kernels/sample_quads.inc>
 #include <reel/ops/kernels/sample_taps.inc>
 #include <reel/ops/kernels/sample_affine.inc>
 #include <reel/ops/kernels/shuffle_end.h>
