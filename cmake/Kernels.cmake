@@ -12,11 +12,15 @@ function(reel_add_kernels target)
     set(flags_avx2 -DREEL_ISA_IS_AVX2=1 -mavx2 -mfma -mf16c)
     set(flags_avx512 -DREEL_ISA_IS_AVX512=1 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
   endif()
+  set(optimise -O3)
+  if(REEL_SANITIZE)
+    set(optimise -O1) # the sanitizers' checks at -O3 cost minutes of compilation and find no more
+  endif()
   foreach(isa ${isas})
     add_library(${target}_kernels_${isa} OBJECT ${ARGN})
     target_compile_definitions(${target}_kernels_${isa} PRIVATE REEL_KERNEL_ISA=${isa})
     # Contraction gives FMA; nothing here may change what NaN and infinity mean.
-    target_compile_options(${target}_kernels_${isa} PRIVATE ${flags_${isa}} -O3 -ffp-contract=fast -fno-math-errno
+    target_compile_options(${target}_kernels_${isa} PRIVATE ${flags_${isa}} ${optimise} -ffp-contract=fast -fno-math-errno
       -fno-trapping-math -Wno-psabi)
     target_link_libraries(${target}_kernels_${isa} PRIVATE reel_build)
     list(APPEND objects $<TARGET_OBJECTS:${target}_kernels_${isa}>)
