@@ -115,7 +115,8 @@ static void follow(reel_dtype dtype, const char *losses_name, int64_t steps, dou
 
 Test(replay, two_hundred_steps_follow_pytorch_in_float64) { follow(REEL_F64, "loss_f64_b64", 200, 1e-9); }
 
-Test(replay, two_hundred_steps_follow_pytorch_in_float32) { follow(REEL_F32, "loss_f32_b64", 200, 2e-3); }
+// Two float32 runs part as training goes on: PyTorch's own is 2e-7 away from its float64 run at step 0, 2e-3 at step 199.
+Test(replay, a_hundred_steps_follow_pytorch_in_float32) { follow(REEL_F32, "loss_f32_b64", 100, 5e-4); }
 
 Test(replay, training_has_the_same_bits_at_any_number_of_threads)
 {
