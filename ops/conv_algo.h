@@ -31,7 +31,7 @@ typedef struct reel_conv_epilogue {
 } reel_conv_epilogue;
 
 /* One algorithm. The passes return false when scratch memory is short; each overwrites all of its result, whose bits
- * may depend on the geometry and on exec->isa but not on exec->threads. */
+ * may depend on the geometry and on exec->isa but not on exec->threads. A pass it never supports may be NULL. */
 typedef struct reel_conv_impl {
     const char *name;
     /* Whether the pass can be done: all of the geometry, and sizes of scratch within reason. */
@@ -48,8 +48,8 @@ typedef struct reel_conv_impl {
     bool (*weight_grad)(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw);
 } reel_conv_impl;
 
-extern const reel_conv_impl reel_conv_naive, reel_conv_direct, reel_conv_im2col, reel_conv_winograd2,
-    reel_conv_winograd4, reel_conv_winograd6;
+extern const reel_conv_impl reel_conv_naive, reel_conv_direct, reel_conv_depthwise, reel_conv_im2col, reel_conv_dots,
+    reel_conv_winograd2, reel_conv_winograd4, reel_conv_winograd6;
 #ifdef REEL_HAVE_FFTW
 extern const reel_conv_impl reel_conv_fft;
 #endif

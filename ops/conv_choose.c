@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const reel_conv_impl *const impls[] = {
-    &reel_conv_naive,     &reel_conv_direct,    &reel_conv_im2col,
-    &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
+    &reel_conv_naive, &reel_conv_direct,    &reel_conv_depthwise, &reel_conv_im2col,
+    &reel_conv_dots,  &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
 };
 enum { IMPLS = sizeof impls / sizeof impls[0] };
 
@@ -156,7 +156,7 @@ static void axis_gather(const reel_conv_geom *g, int i, int64_t residue, reel_co
     gather->place_step[i] = g->stride[i];
     gather->first[i] = residue;
     gather->taps[i] = 0;
-    for (int64_t t = 0; t < g->kernel[i]; t++) {
+    for (int64_t t = g->kernel[i] - 1; t >= 0; t--) { /* by growing offset */
         int64_t from = residue + g->pad[i] - t * g->dilation[i];
         if (from % g->stride[i] != 0) continue;
         gather->tap[i][gather->taps[i]] = t;

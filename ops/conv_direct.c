@@ -10,7 +10,7 @@
 #include <reel/ops/conv_bands.h>
 #include <reel/ops/kernels/gemm.h>
 
-enum { DEPTH = 512, PIXELS = 192 }; /* blocks of the reduction; of pixels whose sums are kept */
+enum { DEPTH = 256, PIXELS = 192 }; /* blocks of the reduction; of pixels whose sums are kept */
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
@@ -23,7 +23,6 @@ typedef struct direct {
     const reel_conv_kernels_of *conv;
     size_t size;
     int lanes, panel;
-    reel_dtype dtype;
     int64_t n, groups, inputs, outputs, depth; /* channels of a group; inputs * taps */
     const void *src, *weight;                  /* weight: [group][output][input][kernel], or crossed */
     int64_t src_size[3], src_c, src_n;
@@ -32,8 +31,9 @@ typedef struct direct {
     reel_conv_bands bands;
     bool by_channel, crossed;
     const reel_conv_epilogue *epilogue;
-    const int64_t *taps;   /* offset of (input, tap) in a band                               */
-    const int64_t *pixels; /* by channel: offset of each pixel of a band                     */
+    const int64_t *kernel_taps; /* index of each tap in the kernel                           */
+    const int64_t *taps;        /* offset of (input, tap) in a band                               */
+    const int64_t *pixels;      /* by channel: offset of each pixel of a band                     */
     const int64_t *unit, *panel_rows[REEL_GEMM_VECTORS];
     void *packed; /* by channel: [group][panel][depth][width]; else [group][output][depth] */
     int64_t kernel[3];
@@ -41,41 +41,29 @@ typedef struct direct {
     size_t scratch_size, sums_at;
 } direct;
 
-/* packed[...] of one output: rows of taps, or one column of a panel. */
-static void pack_output(const direct *d, int64_t group, int64_t o)
-{
-    int64_t padded = round_up(d->outputs, d->lanes);
-    int64_t volume = reel_conv_volume(d->kernel), step = 1, to = (group * d->outputs + o) * d->depth;
-    if (d->by_channel) {
-        int64_t panel = o / d->panel * d->panel;
-        step = smaller(padded - panel, d->panel);
-        to = (group * padded + panel) * d->depth + o - panel;
-    } else if (o >= d->outputs) {
-        return;
-    }
-    for (int64_t c = 0; c < d->inputs; c++) {
-        int64_t kernel =
-            d->crossed ? (group * d->inputs + c) * d->outputs + o : (group * d->outputs + o) * d->inputs + c;
-        for (int64_t a = 0; a < d->gather.taps[0]; a++)
-            for (int64_t b = 0; b < d->gather.taps[1]; b++)
-                for (int64_t t = 0; t < d->gather.taps[2]; t++, to += step) {
-                    int64_t from = kernel * volume +
-                                   (d->gather.tap[0][a] * d->kernel[1] + d->gather.tap[1][b]) * d->kernel[2] +
-                                   d->gather.tap[2][t];
-                    if (d->dtype == REEL_F32)
-                        ((float *)d->packed)[to] = o < d->outputs ? ((const float *)d->weight)[from] : 0;
-                    else
-                        ((double *)d->packed)[to] = o < d->outputs ? ((const double *)d->weight)[from] : 0;
-                }
-    }
-}
-
+/* packed[...] of one vector of outputs: columns of a panel, or rows of taps. */
 static void pack_chunk(void *arg, int64_t chunk, int worker)
 {
     (void)worker;
     const direct *d = arg;
-    int64_t padded = round_up(d->outputs, d->lanes), of_group = padded / d->lanes, o = chunk % of_group * d->lanes;
-    for (int64_t i = 0; i < d->lanes; i++) pack_output(d, chunk / of_group, o + i);
+    int64_t padded = round_up(d->outputs, d->lanes), of_group = padded / d->lanes, group = chunk / of_group,
+            o = chunk % of_group * d->lanes, lanes = smaller(d->outputs - o, d->lanes);
+    int64_t volume = reel_conv_volume(d->kernel), taps = reel_conv_volume(d->gather.taps);
+    int64_t kernel = d->crossed ? group * d->inputs * d->outputs + o : (group * d->outputs + o) * d->inputs;
+    int64_t in_stride = volume * (d->crossed ? d->outputs : 1), lane_stride = volume * (d->crossed ? 1 : d->inputs);
+    const void *from = at(d->weight, kernel * volume, d->size);
+    if (!d->by_channel) {
+        for (int64_t l = 0; l < lanes; l++)
+            d->conv->pack_weights(d->inputs, taps, d->kernel_taps, at(from, l * lane_stride, d->size), in_stride, 1, 1,
+                                  1, at(d->packed, (group * d->outputs + o + l) * d->depth, d->size), 1);
+        return;
+    }
+    int64_t panel = o / d->panel * d->panel, step = smaller(padded - panel, d->panel);
+    void *to = at(d->packed, (group * padded + panel) * d->depth + o - panel, d->size);
+    if (!d->crossed && lanes == d->lanes)
+        d->gemm->transpose(lanes, d->depth, from, d->depth, to, step);
+    else
+        d->conv->pack_weights(d->inputs, taps, d->kernel_taps, from, in_stride, lane_stride, lanes, d->lanes, to, step);
 }
 
 /* Pixels [row, row + rows) of the slab, by six, times panels of channels. */
@@ -198,6 +186,16 @@ typedef struct direct_pass {
     bool filled;
 } direct_pass;
 
+static int64_t *kernel_taps(const reel_exec *exec, const reel_conv_gather *gather, const int64_t kernel[3])
+{
+    int64_t *table = reel_scratch(exec, (size_t)reel_conv_volume(gather->taps) * sizeof *table), *to = table;
+    for (int64_t a = 0; table && a < gather->taps[0]; a++)
+        for (int64_t b = 0; b < gather->taps[1]; b++)
+            for (int64_t t = 0; t < gather->taps[2]; t++)
+                *to++ = (gather->tap[0][a] * kernel[1] + gather->tap[1][b]) * kernel[2] + gather->tap[2][t];
+    return table;
+}
+
 static bool run_gather(void *arg, const reel_conv_gather *gather)
 {
     direct_pass *pass = arg;
@@ -232,7 +230,8 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     d->scratch = reel_scratch(pass->exec, reel_bytes(d->scratch_size, (size_t)pass->exec->threads));
     int64_t padded = round_up(d->outputs, d->lanes);
     d->packed = reel_scratch(pass->exec, reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size));
-    if (!d->scratch || !d->packed || !(d->taps = reel_conv_band_taps(pass->exec, &d->bands, gather, d->inputs)) ||
+    if (!d->scratch || !d->packed || !(d->kernel_taps = kernel_taps(pass->exec, gather, d->kernel)) ||
+        !(d->taps = reel_conv_band_taps(pass->exec, &d->bands, gather, d->inputs)) ||
         !(d->pixels = reel_conv_band_points(pass->exec, &d->bands, gather)))
         return false;
     reel_parallel(pass->exec, d->groups * padded / d->lanes, pack_chunk, d);
@@ -251,7 +250,6 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
     d->gemm = reel_gemm_of(exec->isa, g->dtype);
     d->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
     d->size = reel_dtype_size(g->dtype);
-    d->dtype = g->dtype;
     d->lanes = d->gemm->lanes;
     d->panel = d->lanes * d->gemm->max_vectors;
     d->n = g->n;

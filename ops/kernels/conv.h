@@ -54,6 +54,9 @@ typedef struct reel_conv_kernels_of {
     /* The same of from[j * ld + o]: rows of channels. */
     void (*unpack_turned)(const reel_conv_places *places, int64_t q0, int width, int64_t outputs, const void *from,
                           int64_t ld, const void *bias, bool relu);
+    /* to[(c * taps + t) * step + l] = from[l * lane_stride + c * in_stride + tap[t]] for l < lanes, 0 up to `width`. */
+    void (*pack_weights)(int64_t inputs, int64_t taps, const int64_t *tap, const void *from, int64_t in_stride,
+                         int64_t lane_stride, int64_t lanes, int64_t width, void *to, int64_t step);
     void (*pad)(const reel_conv_band *band);
     void (*dot)(const reel_conv_dot *dot);
     /* to[i] = the sum of the lanes of from[i], for i < count. */
