@@ -13,6 +13,7 @@
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/simd_math.inc>
 #include <reel/ops/kernels/pointwise.inc>
+#include <reel/ops/kernels/pointwise_pow.inc>
 #include <reel/ops/kernels/simd_end.h>
 // clang-format on
 
