@@ -8,8 +8,8 @@
 #include <reel/reel.h>
 #include <stdio.h>
 
-enum { BATCH = 256, HIDDEN = 64, STEPS = 400 };
-static const double moved_by[2] = { 1.8, 2.4 }; // 3 in length
+enum { BATCH = 256, HIDDEN = 64, STEPS = 400, WEIGHT = 100 }; // the slope settles at 1 + distance / (2 WEIGHT)
+static const double moved_by[2] = { 1.8, 2.4 };               // 3 in length
 
 typedef struct critic {
     reel_tensor *w[3], *b[3];
@@ -17,8 +17,8 @@ typedef struct critic {
 
 static reel_tensor *judge(const critic *c, reel_tensor *x)
 {
-    x = reel_softplus(reel_linear(x, c->w[0], c->b[0]), 0, 0);
-    x = reel_softplus(reel_linear(x, c->w[1], c->b[1]), 0, 0);
+    x = reel_softplus(reel_linear(x, c->w[0], c->b[0]), 1, 20);
+    x = reel_softplus(reel_linear(x, c->w[1], c->b[1]), 1, 20);
     return reel_linear(x, c->w[2], c->b[2]); // [BATCH, 1]
 }
 
@@ -66,7 +66,7 @@ int main(void)
             reel_tensor *gap =
                 reel_sub(reel_mean(judge(&c, b), REEL_ALL_DIMS, false), reel_mean(judge(&c, a), REEL_ALL_DIMS, false));
             reel_tensor *penalty = slope_penalty(&c, between(a, b));
-            reel_backward(reel_sub(reel_mul_scalar(penalty, 10), gap));
+            reel_backward(reel_sub(reel_mul_scalar(penalty, WEIGHT), gap));
             reel_optim_step(adam);
             distance += (reel_item(gap) - distance) * (step < 20 ? 1 : 0.05);
             if (step % 100 == 0) printf("step %3d: distance %.3f, penalty %.4f\n", step, distance, reel_item(penalty));
