@@ -155,7 +155,7 @@ static bool take_operand(const equation *e, const char **at, int i, term *out)
 }
 
 /* The labels of the result: those after "->", or all that occur once, in order, after the ellipsis. */
-static bool read_result(equation *e, const char *at, const int *times)
+static bool read_result_labels(equation *e, const char *at, const int *times)
 {
     bool ellipsis = false;
     if (*at == 0) {
@@ -178,8 +178,14 @@ static bool read_result(equation *e, const char *at, const int *times)
         for (int i = 0; i < k; i++)
             if (e->out[i] == e->out[k])
                 return MALFORMED(e, "'%c' occurs twice in the result of \"%s\"", letter_of(e->out[k]), e->text);
-        e->last_use[e->out[k]] = e->n; // never summed over
     }
+    return true;
+}
+
+static bool read_result(equation *e, const char *at, const int *times)
+{
+    if (!read_result_labels(e, at, times)) return false;
+    for (int k = 0; k < e->n_out; k++) e->last_use[e->out[k]] = e->n; // never summed over
     return true;
 }
 
