@@ -270,7 +270,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     double waste = (double)(blocks(row, 16) * 16) / (double)row, taps = (double)reel_conv_volume(g->kernel);
     double copies =
         (double)g->n * (double)(g->c + g->k) * (double)reel_conv_volume(g->in) * (g->stride[2] > 1 ? 1.5 : 0.3);
-    return 2000 + (double)g->n * (double)g->k * (double)volume * taps / 16 * waste * 0.5 + copies * 0.3;
+    return 2000 + (double)g->n * (double)g->k * (double)volume * taps / 16 * waste * 0.4 + copies * 0.3;
 }
 
 const reel_conv_impl reel_conv_depthwise = { .name = "direct",

@@ -400,12 +400,15 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
     return true;
 }
 
+/* Products at the speed of the register tiles, a column element packed for each, a result moved. */
 static double cost(const reel_conv_geom *g, reel_conv_pass pass)
 {
-    (void)pass;
-    double columns =
-        (double)g->n * (double)reel_conv_volume(g->out) * (double)g->c * (double)reel_conv_volume(g->kernel);
-    return 500 + reel_conv_flops(g) / 90 + columns * 0.5;
+    bool back = pass == REEL_CONV_INPUT_GRAD;
+    double inputs = (double)(back ? g->k : g->c), outputs = (double)(back ? g->c : g->k);
+    double pixels = (double)g->n * (double)reel_conv_volume(back ? g->in : g->out);
+    double columns = pixels * inputs * (double)reel_conv_volume(g->kernel);
+    for (int i = 0; i < 3 && back; i++) columns /= (double)(g->stride[i] < g->in[i] ? g->stride[i] : g->in[i]);
+    return 3000 + columns * outputs / (double)g->groups / 55 + columns * 0.4 + pixels * outputs * 0.25;
 }
 
 const reel_conv_impl reel_conv_im2col = { .name = "im2col",

@@ -13,9 +13,9 @@ static const struct {
     double f32_error; /* largest difference over 1 + largest value */
 } algos[] = {
     { REEL_CONV_NAIVE, "naive", 2e-7 },         { REEL_CONV_DIRECT, "direct", 4e-6 },
-    { REEL_CONV_IM2COL, "im2col", 4e-6 },
-    { REEL_CONV_WINOGRAD2, "winograd2", 4e-6 }, { REEL_CONV_WINOGRAD4, "winograd4", 2e-5 },
-    { REEL_CONV_WINOGRAD6, "winograd6", 1e-4 }, { REEL_CONV_AUTO, "auto", 1e-4 },
+    { REEL_CONV_IM2COL, "im2col", 4e-6 },       { REEL_CONV_WINOGRAD2, "winograd2", 4e-6 },
+    { REEL_CONV_WINOGRAD4, "winograd4", 2e-5 }, { REEL_CONV_WINOGRAD6, "winograd6", 1e-4 },
+    { REEL_CONV_AUTO, "auto", 1e-4 },
 };
 enum { ALGOS = sizeof algos / sizeof algos[0] };
 
@@ -261,6 +261,36 @@ Test(conv, agrees_with_plain_loops_on_avx512) { agree_with_plain_loops("avx512",
 Test(conv, agrees_with_plain_loops_on_avx2) { agree_with_plain_loops("avx2", 500); }
 Test(conv, agrees_with_plain_loops_on_the_base) { agree_with_plain_loops("base", 500); }
 Test(conv, agrees_with_plain_loops_on_portable_code) { agree_with_plain_loops("portable", 500); }
+
+Test(conv, errs_within_bounds_over_many_channels)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reseed(17);
+    for (int64_t channels = 16; channels <= 256; channels *= 4) {
+        conv_case s = { .rank = 2, .bias = true };
+        s.g = (reel_conv_geom) { .n = 1,
+                                 .groups = 1,
+                                 .c = channels,
+                                 .k = 32,
+                                 .in = { 1, 13, 14 },
+                                 .kernel = { 1, 3, 3 },
+                                 .stride = { 1, 1, 1 },
+                                 .dilation = { 1, 1, 1 },
+                                 .pad = { 0, 1, 0 } };
+        output_sizes(&s);
+        problem p = make_problem(&s.g, true);
+        plain_loops(&s.g, p.x, p.w, p.bias, p.gy, p.y, p.gx, p.gw);
+        for (int a = 0; a < ALGOS; a++) {
+            double error[3];
+            errors_of(ctx, &s, &p, REEL_F32, algos[a].algo, error);
+            for (int pass = 0; pass < 3; pass++)
+                cr_assert(error[pass] <= algos[a].f32_error, "%s pass %d of %lld channels: %g", algos[a].name, pass,
+                          (long long)channels, error[pass]);
+        }
+        free_problem(&p);
+    }
+    reel_ctx_free(ctx);
+}
 
 static double dot(reel_tensor *a, reel_tensor *b)
 {
