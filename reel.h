@@ -22,6 +22,7 @@
 #include <reel/ops/conv.h>
 #include <reel/ops/derivatives.h>
 #include <reel/ops/dropout.h>
+#include <reel/nn/augment.h>
 #include <reel/nn/callbacks.h>
 #include <reel/nn/data.h>
 #include <reel/nn/init.h>
@@ -52,6 +53,7 @@
 #include <reel/ops/softmax.h>
 #include <reel/ops/sort.h>
 #include <reel/ops/table.h>
+#include <reel/nn/augment.h>
 #include <reel/nn/callbacks.h>
 #include <reel/nn/data.h>
 #include <reel/nn/init.h>

@@ -119,6 +119,24 @@ REEL_API reel_tensor *reel_margin_ranking_loss(reel_tensor *input1, reel_tensor 
 /* input where target is 1, max(0, margin - input) where it is -1; margin 1. */
 REEL_API reel_tensor *reel_hinge_embedding_loss(reel_tensor *input, reel_tensor *target, const reel_margin_opts *opts);
 
+/* With s the cosine similarity along the last axis: 1 - s where target is 1, max(0, s - margin) where it is -1;
+ * input1, input2: [N, D] or [D]; target: [N] or []; margin 0. */
+REEL_API reel_tensor *reel_cosine_embedding_loss(reel_tensor *input1, reel_tensor *input2, reel_tensor *target,
+                                                 const reel_margin_opts *opts);
+
+typedef struct reel_triplet_opts {
+    double margin; /* 0 means 1                                                                */
+    double p;      /* of the norm; 0 means 2                                                   */
+    double eps;    /* added to each difference; 0 means 1e-6                                   */
+    bool swap;     /* take the positive's distance to the negative where it is the smaller one */
+    reel_reduction reduction;
+} reel_triplet_opts;
+
+/* max(0, |anchor - positive| - |anchor - negative| + margin), the p-norms along the last axis; operands broadcast
+ * (Balntas et al. 2016). */
+REEL_API reel_tensor *reel_triplet_margin_loss(reel_tensor *anchor, reel_tensor *positive, reel_tensor *negative,
+                                               const reel_triplet_opts *opts);
+
 /* log(1 + exp(-target input)), target in {1, -1}. */
 REEL_API reel_tensor *reel_soft_margin_loss(reel_tensor *input, reel_tensor *target, const reel_loss_opts *opts);
 

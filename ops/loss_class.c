@@ -330,19 +330,34 @@ static bool infer_class_weights(reel_infer *infer)
     return reel_infer_out(infer, 0, (reel_dtype)attrs->dtype, shape);
 }
 
+static void class_weights_task(void *arg, int64_t chunk, int worker)
+{
+    const class_job *job = arg;
+    class_range r = range_of(job, chunk);
+    double smoothing = job->attrs->smoothing, spread = smoothing / (double)job->k.c;
+    (void)worker;
+    if (smoothing == 0)
+        for (int64_t c = 0; c < (job->k.s == 1 ? 1 : job->k.c); c++)
+            __builtin_memset(at(job->g, job->dtype, r.element + c * r.step), 0,
+                             (size_t)(r.count * r.next) * reel_dtype_size(job->dtype));
+    for (int64_t i = 0; i < r.count; i++) {
+        int64_t sample = r.sample + i, y = job->target[sample], first = r.element + i * r.next;
+        bool counted = counts(job, sample);
+        for (int64_t c = 0; smoothing > 0 && c < job->k.c; c++)
+            put(job->g, job->dtype, first + c * r.step, counted ? spread * weight_of(job, c) : 0);
+        if (!counted) continue;
+        double q = (1 - smoothing) * weight_of(job, y) + (smoothing > 0 ? spread * weight_of(job, y) : 0);
+        put(job->g, job->dtype, first + y * r.step, q);
+    }
+}
+
 static bool play_class_weights(const reel_play *play)
 {
     class_job job = job_of(play, &play->out[0], &play->in[0], &play->in[1]);
-    double smoothing = job.attrs->smoothing, spread = smoothing / (double)job.k.c;
-    for (int64_t sample = 0; sample < job.k.n * job.k.s; sample++) {
-        int64_t first = sample / job.k.s * job.k.c * job.k.s + sample % job.k.s, y = job.target[sample];
-        bool counted = counts(&job, sample);
-        for (int64_t c = 0; c < job.k.c; c++) {
-            double q = smoothing > 0 ? spread * weight_of(&job, c) : 0;
-            if (c == y) q += (1 - smoothing) * weight_of(&job, c);
-            put(play->out[0].data, job.dtype, first + c * job.k.s, counted ? q : 0);
-        }
-    }
+    job.g = play->out[0].data;
+    if (play->out[0].numel == 0) return true;
+    int64_t chunks = cut(&job);
+    reel_parallel(play->exec, chunks, class_weights_task, &job);
     return true;
 }
 

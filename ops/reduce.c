@@ -11,6 +11,49 @@
 
 // ---- shared with the other reductions ----
 
+bool reel_dims_mask(reel_dims dims, int ndim, uint32_t *mask, int *bad)
+{
+    int axes = ndim > 0 ? ndim : 1;
+    *mask = 0;
+    if (dims.count <= 0) {
+        *mask = (1u << ndim) - 1;
+        return true;
+    }
+    for (int i = 0; i < dims.count && i < REEL_MAX_DIMS; i++) {
+        int d = dims.dim[i] < 0 ? dims.dim[i] + axes : dims.dim[i];
+        *bad = dims.dim[i];
+        if (d < 0 || d >= axes || (*mask >> d & 1)) return false;
+        *mask |= 1u << d;
+    }
+    if (ndim == 0) *mask = 0;
+    return true;
+}
+
+bool reel_infer_dims(const reel_infer *infer, reel_dims dims, uint32_t *mask)
+{
+    int bad = 0, ndim = reel_ndim(infer->in[0]);
+    if (dims.count > REEL_MAX_DIMS)
+        return reel_infer_fail(infer, REEL_ERROR_VALUE, "%d axes are named, but a tensor has at most %d", dims.count,
+                               REEL_MAX_DIMS);
+    if (reel_dims_mask(dims, ndim, mask, &bad)) return true;
+    int axes = ndim > 0 ? ndim : 1;
+    if (bad < -axes || bad >= axes)
+        return reel_infer_fail(infer, REEL_ERROR_VALUE, "dim %d is out of range for a tensor of %d axes", bad, ndim);
+    return reel_infer_fail(infer, REEL_ERROR_VALUE, "dim %d is named twice", bad);
+}
+
+reel_shape reel_reduced_shape(reel_shape shape, uint32_t mask, bool keepdim)
+{
+    reel_shape out = { 0 };
+    for (int d = 0; d < shape.ndim; d++) {
+        if (!(mask >> d & 1))
+            out.dim[out.ndim++] = shape.dim[d];
+        else if (keepdim)
+            out.dim[out.ndim++] = 1;
+    }
+    return out;
+}
+
 reel_tensor *reel_reduce_apply(const reel_op *op, reel_tensor *x, reel_dims dims, bool keepdim, double number)
 {
     if (!x) return NULL;
@@ -113,10 +156,10 @@ static bool play_count_nonzero(const reel_play *play) { return run(play, REEL_RE
 static bool play_logsumexp(const reel_play *play)
 {
     reel_reduce_how how = { .kind = REEL_REDUCE_SUMEXP,
-                           .finish = REEL_FINISH_LOG,
-                           .two_passes = true,
-                           .first_kind = REEL_REDUCE_MAX,
-                           .first_finish = REEL_FINISH_SHIFT };
+                            .finish = REEL_FINISH_LOG,
+                            .two_passes = true,
+                            .first_kind = REEL_REDUCE_MAX,
+                            .first_finish = REEL_FINISH_SHIFT };
     return reel_reduce_run(play, reel_reduce_mask(play->attrs, play->in[0].ndim), &how);
 }
 

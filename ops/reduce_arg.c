@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // argmax and argmin: where the extreme of an axis, or of the whole tensor, stands.
 #include <reel/ops/reduce.h>
+#include <reel/ops/reduce_loops.h>
 #include <reel/ops/reduce_op.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ typedef struct job {
     reel_arg_columns_fn *columns;
     const char *x;
     int64_t *out;
+    int sign; // 1 the largest, -1 the smallest
     int64_t element, outer, size, inner, per_chunk, blocks;
 } job;
 
@@ -33,7 +35,7 @@ static void lines_task(void *arg, int64_t chunk, int worker)
     const job *j = arg;
     int64_t end = (chunk + 1) * j->per_chunk;
     for (int64_t o = chunk * j->per_chunk; o < end && o < j->outer; o++)
-        j->out[o] = j->line(j->size, j->x + o * j->size * j->element);
+        j->out[o] = j->line(j->size, j->x + o * j->size * j->element, j->sign);
 }
 
 static void columns_task(void *arg, int64_t chunk, int worker)
@@ -45,7 +47,7 @@ static void columns_task(void *arg, int64_t chunk, int worker)
     for (int64_t unit = chunk * j->per_chunk; unit < end && unit < j->outer * j->blocks; unit++) {
         int64_t o = unit / j->blocks, first = unit % j->blocks * COLUMNS;
         int64_t n = j->inner - first < COLUMNS ? j->inner - first : COLUMNS;
-        j->columns(n, j->size, j->x + (o * j->size * j->inner + first) * j->element, j->inner, best,
+        j->columns(n, j->size, j->x + (o * j->size * j->inner + first) * j->element, j->inner, j->sign, best,
                    j->out + o * j->inner + first);
     }
 }
@@ -60,22 +62,24 @@ static bool play_long_line(const reel_play *play, job *j)
     job part = *j;
     part.out = at, part.size = CHUNK, part.outer = pieces - 1, part.per_chunk = 1;
     reel_parallel(play->exec, pieces - 1, lines_task, &part);
-    at[pieces - 1] = j->line(tail, j->x + (pieces - 1) * CHUNK * j->element);
+    at[pieces - 1] = j->line(tail, j->x + (pieces - 1) * CHUNK * j->element, j->sign);
     for (int64_t p = 0; p < pieces; p++)
         memcpy(winners + p * j->element, j->x + (p * CHUNK + at[p]) * j->element, (size_t)j->element);
-    int64_t best = j->line(pieces, winners);
+    int64_t best = j->line(pieces, winners, j->sign);
     j->out[0] = best * CHUNK + at[best];
     return true;
 }
 
-static bool run(const reel_play *play, int smallest)
+static bool run(const reel_play *play, int sign)
 {
     const reel_buffer *x = &play->in[0];
     const reel_reduce_kernels *kernels = reel_reduce_kernels_for(play->exec->isa);
+    bool is_float = reel_dtype_is_float(x->dtype), wide = x->dtype == REEL_F64;
     uint32_t mask = reel_reduce_mask(play->attrs, x->ndim);
     const reel_reduce_attrs *attrs = play->attrs;
-    job j = { .line = kernels->arg_line[smallest][x->dtype],
-              .columns = kernels->arg_columns[smallest][x->dtype],
+    job j = { .line = is_float ? kernels->arg_line[wide] : reel_loops.arg_line[x->dtype],
+              .columns = is_float ? kernels->arg_columns[wide] : reel_loops.arg_columns[x->dtype],
+              .sign = sign,
               .x = x->data,
               .out = play->out[0].data,
               .element = (int64_t)reel_dtype_size(x->dtype),
@@ -104,8 +108,8 @@ static bool run(const reel_play *play, int smallest)
     return true;
 }
 
-static bool play_argmax(const reel_play *play) { return run(play, 0); }
-static bool play_argmin(const reel_play *play) { return run(play, 1); }
+static bool play_argmax(const reel_play *play) { return run(play, 1); }
+static bool play_argmin(const reel_play *play) { return run(play, -1); }
 
 const reel_op reel_op_argmax = {
     .name = "argmax",

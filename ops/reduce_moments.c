@@ -21,11 +21,11 @@ static bool run_var(const reel_play *play, reel_finish finish)
 {
     const reel_reduce_attrs *attrs = play->attrs;
     reel_reduce_how how = { .kind = REEL_REDUCE_SUMDEV,
-                           .finish = finish,
-                           .two_passes = true,
-                           .first_kind = REEL_REDUCE_SUM,
-                           .first_finish = REEL_FINISH_MEAN,
-                           .param = attrs->number };
+                            .finish = finish,
+                            .two_passes = true,
+                            .first_kind = REEL_REDUCE_SUM,
+                            .first_finish = REEL_FINISH_MEAN,
+                            .param = attrs->number };
     return reel_reduce_run(play, reel_reduce_mask(attrs, play->in[0].ndim), &how);
 }
 

@@ -4,7 +4,7 @@
 #define REEL_OPS_REDUCE_RUN_H
 
 #include <reel/core/op.h>
-#include <reel/ops/kernels/reduce.h>
+#include <reel/ops/reduce_gather.h>
 
 /* How what was gathered becomes the result: g is the gathered number, n how many elements there were. */
 typedef enum reel_finish {

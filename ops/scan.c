@@ -6,6 +6,7 @@
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce_op.h>
 #include <reel/ops/scan.h>
+#include <reel/ops/scan_loops.h>
 #include <reel/ops/shape.h>
 #include <string.h>
 
@@ -55,7 +56,8 @@ static bool infer_linear(reel_infer *infer)
 // ---- play ----
 
 typedef struct job {
-    reel_scan_fn *fn;
+    reel_scan_fn *fn; // NULL: logarithm
+    reel_logcumsumexp_fn *logarithm;
     const char *a, *b;
     char *out;
     int64_t *index;
@@ -63,7 +65,7 @@ typedef struct job {
     bool reverse;
 } job;
 
-static void task(void *arg, int64_t chunk, int worker)
+static void columns_task(void *arg, int64_t chunk, int worker)
 {
     (void)worker;
     const job *j = arg;
@@ -73,29 +75,31 @@ static void task(void *arg, int64_t chunk, int worker)
         int64_t n = j->inner - first < REEL_SCAN_COLUMNS ? j->inner - first : REEL_SCAN_COLUMNS;
         int64_t at = unit / j->blocks * j->size * j->inner + first;
         if (j->reverse) at += (j->size - 1) * j->inner;
-        j->fn(n, 1, j->size, step, j->a + at * j->element, j->b ? j->b + at * j->element : NULL,
-              j->out + at * j->out_element, j->index ? j->index + at : NULL);
+        const char *a = j->a + at * j->element, *b = j->b ? j->b + at * j->element : NULL;
+        char *out = j->out + at * j->out_element;
+        if (j->fn)
+            j->fn(n, j->size, step, a, b, out, j->index ? j->index + at : NULL);
+        else
+            j->logarithm(n, 1, j->size, step, a, out);
     }
 }
 
-// Lines of contiguous elements as columns that lie apart.
+// Contiguous lines, several at once as columns that lie apart.
 static void lines_task(void *arg, int64_t chunk, int worker)
 {
     (void)worker;
     const job *j = arg;
     int64_t from = chunk * j->per_chunk, n = j->outer - from < j->per_chunk ? j->outer - from : j->per_chunk;
-    int64_t at = from * j->size + (j->reverse ? j->size - 1 : 0);
-    j->fn(n, j->size, j->size, j->reverse ? -1 : 1, j->a + at * j->element, NULL, j->out + at * j->out_element, NULL);
+    int64_t at = from * j->size * j->element;
+    j->logarithm(n, j->size, j->size, 1, j->a + at, j->out + at);
 }
 
-static bool run(const reel_play *play, reel_scan_kind kind)
+static job job_of(const reel_play *play)
 {
     const reel_buffer *x = &play->in[0];
     const attrs *a = play->attrs;
     int dim = a->dim < 0 ? a->dim + x->ndim : a->dim;
-    if (x->numel == 0) return true;
-    job j = { .fn = reel_scan_kernels_for(play->exec->isa)->fn[kind][x->dtype],
-              .a = x->data,
+    job j = { .a = x->data,
               .b = play->n_in > 1 ? play->in[1].data : NULL,
               .out = play->out[0].data,
               .index = play->n_out > 1 ? play->out[1].data : NULL,
@@ -113,16 +117,33 @@ static bool run(const reel_play *play, reel_scan_kind kind)
         else
             j.inner *= x->shape[d];
     }
-    if (kind == REEL_SCAN_LOGSUMEXP && j.inner == 1) {
-        j.per_chunk = j.size < CHUNK / 8 ? CHUNK / j.size : 8;
-        if (j.per_chunk > REEL_SCAN_COLUMNS) j.per_chunk = REEL_SCAN_COLUMNS;
-        reel_parallel(play->exec, (j.outer + j.per_chunk - 1) / j.per_chunk, lines_task, &j);
-        return true;
-    }
-    j.blocks = (j.inner + REEL_SCAN_COLUMNS - 1) / REEL_SCAN_COLUMNS;
-    int64_t units = j.outer * j.blocks, work = j.size * (j.inner < REEL_SCAN_COLUMNS ? j.inner : REEL_SCAN_COLUMNS);
-    j.per_chunk = work < CHUNK ? CHUNK / work : 1;
-    reel_parallel(play->exec, (units + j.per_chunk - 1) / j.per_chunk, task, &j);
+    return j;
+}
+
+static bool run_columns(const reel_exec *exec, job *j)
+{
+    j->blocks = (j->inner + REEL_SCAN_COLUMNS - 1) / REEL_SCAN_COLUMNS;
+    int64_t units = j->outer * j->blocks, width = j->inner < REEL_SCAN_COLUMNS ? j->inner : REEL_SCAN_COLUMNS;
+    j->per_chunk = j->size * width < CHUNK ? CHUNK / (j->size * width) : 1;
+    reel_parallel(exec, (units + j->per_chunk - 1) / j->per_chunk, columns_task, j);
+    return true;
+}
+
+static bool run(const reel_play *play, reel_scan_kind kind)
+{
+    job j = job_of(play);
+    j.fn = reel_scan_loops[kind][play->in[0].dtype];
+    return play->in[0].numel == 0 || run_columns(play->exec, &j);
+}
+
+static bool play_logcumsumexp(const reel_play *play)
+{
+    job j = job_of(play);
+    j.logarithm = reel_scan_kernels_for(play->exec->isa)->logcumsumexp[play->in[0].dtype == REEL_F64];
+    if (play->in[0].numel == 0) return true;
+    if (j.inner > 1) return run_columns(play->exec, &j);
+    j.per_chunk = j.size < CHUNK / 8 ? CHUNK / j.size : 8;
+    reel_parallel(play->exec, (j.outer + j.per_chunk - 1) / j.per_chunk, lines_task, &j);
     return true;
 }
 
@@ -141,7 +162,6 @@ static bool play_linear_scan(const reel_play *play)
     return run(play, ((const attrs *)play->attrs)->lagged ? REEL_SCAN_LINEAR_LAGGED : REEL_SCAN_LINEAR);
 }
 
-static bool play_logcumsumexp(const reel_play *play) { return run(play, REEL_SCAN_LOGSUMEXP); }
 static bool play_cummax(const reel_play *play) { return run(play, REEL_SCAN_MAX); }
 static bool play_cummin(const reel_play *play) { return run(play, REEL_SCAN_MIN); }
 

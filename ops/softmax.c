@@ -28,6 +28,7 @@ static bool infer_softmax(reel_infer *infer)
 typedef struct job {
     reel_softmax_lines_fn *lines;
     reel_softmax_columns_fn *columns;
+    reel_softmax_kind kind;
     const char *a, *b;
     char *out;
     int64_t element, outer, size, inner, blocks, per_chunk;
@@ -39,7 +40,7 @@ static void lines_task(void *arg, int64_t chunk, int worker)
     const job *j = arg;
     int64_t from = chunk * j->per_chunk, n = j->outer - from < j->per_chunk ? j->outer - from : j->per_chunk;
     int64_t at = from * j->size * j->element;
-    j->lines(n, j->size, j->a + at, j->b ? j->b + at : NULL, j->out + at);
+    j->lines(j->kind, n, j->size, j->a + at, j->b ? j->b + at : NULL, j->out + at);
 }
 
 static void columns_task(void *arg, int64_t chunk, int worker)
@@ -51,7 +52,7 @@ static void columns_task(void *arg, int64_t chunk, int worker)
         int64_t first = unit % j->blocks * COLUMN_BLOCK;
         int64_t n = j->inner - first < COLUMN_BLOCK ? j->inner - first : COLUMN_BLOCK;
         int64_t at = (unit / j->blocks * j->size * j->inner + first) * j->element;
-        j->columns(n, j->size, j->inner, j->a + at, j->b ? j->b + at : NULL, j->out + at);
+        j->columns(j->kind, n, j->size, j->inner, j->a + at, j->b ? j->b + at : NULL, j->out + at);
     }
 }
 
@@ -62,8 +63,9 @@ static bool run(const reel_play *play, reel_softmax_kind kind)
     int dim = ((const attrs *)play->attrs)->dim;
     if (dim < 0) dim += x->ndim;
     if (x->numel == 0) return true;
-    job j = { .lines = kernels->lines[kind][x->dtype == REEL_F64],
-              .columns = kernels->columns[kind][x->dtype == REEL_F64],
+    job j = { .lines = kernels->lines[x->dtype == REEL_F64],
+              .columns = kernels->columns[x->dtype == REEL_F64],
+              .kind = kind,
               .a = x->data,
               .b = play->n_in > 1 ? play->in[1].data : NULL,
               .out = play->out[0].data,

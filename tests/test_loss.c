@@ -426,6 +426,10 @@ Test(loss, refuses_what_it_cannot_do)
     refused(ctx, reel_binary_cross_entropy_with_logits(x, t, NULL), "binary_cross_entropy_with_logits",
             "must be equal");
     refused(ctx, reel_cosine_similarity(x, x, 2, NULL), "cosine_similarity", "dim is 2");
+    refused(ctx, reel_cosine_embedding_loss(x, x, x, NULL), "cosine_embedding_loss", "[N, D] and [N]");
+    refused(ctx, reel_triplet_margin_loss(x, x, w, NULL), "triplet_margin_loss", "do not broadcast");
+    refused(ctx, reel_triplet_margin_loss(x, x, x, &(reel_triplet_opts) { .margin = -1 }), "triplet_margin_loss",
+            "margin is -1");
     refused(ctx, reel_ctc_loss(w, whole, whole, whole, NULL), "ctc_loss", "[T, N, C]");
     refused(ctx, reel_ctc_loss(x, three, whole, whole, NULL), "ctc_loss", "input_lengths");
     reel_ctx_free(ctx);

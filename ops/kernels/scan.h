@@ -1,36 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Cumulative kernels: n columns at once, row after row.
+// The cumulative kernel that needs elementary functions of vectors; the others are plain loops.
 #ifndef REEL_OPS_KERNELS_SCAN_H
 #define REEL_OPS_KERNELS_SCAN_H
 
 #include <reel/core/dtype.h>
 #include <reel/ops/kernels/dispatch.h>
 
-enum { REEL_SCAN_COLUMNS = 256 }; /* the most columns of one call */
-
-/* What a row makes of the state; x is the row of a, and of b. Inclusive results are the state after, exclusive before.
- */
-typedef enum reel_scan_kind {
-    REEL_SCAN_SUM,
-    REEL_SCAN_PROD,
-    REEL_SCAN_SUM_EXCLUSIVE,
-    REEL_SCAN_PROD_EXCLUSIVE,
-    REEL_SCAN_LOGSUMEXP,
-    REEL_SCAN_MAX, /* out, and the row it stands at in index */
-    REEL_SCAN_MIN,
-    REEL_SCAN_LINEAR,        /* b + a * state                         */
-    REEL_SCAN_LINEAR_LAGGED, /* b + (a of the row before) * state     */
-    REEL_SCAN_KINDS
-} reel_scan_kind;
-
-/* n <= REEL_SCAN_COLUMNS columns; `step` elements from one row to the next in all operands, negative for a scan from
- * the end. b is for LINEAR only, index (int64, rows counted from 0) for MAX and MIN. Integer sums and products give
- * int64. */
-typedef void reel_scan_fn(int64_t n, int64_t side, int64_t rows, int64_t step, const void *a, const void *b, void *out,
-                          int64_t *index);
+/* out[j][r] = log(sum over i <= r of exp(a[j][i])) for n columns, `side` elements from one to the next, of `rows`
+ * elements, `step` elements from one to the next. */
+typedef void reel_logcumsumexp_fn(int64_t n, int64_t side, int64_t rows, int64_t step, const void *a, void *out);
 
 typedef struct reel_scan_kernels {
-    reel_scan_fn *fn[REEL_SCAN_KINDS][REEL_DTYPE_COUNT]; /* NULL where the kind does not take the dtype */
+    reel_logcumsumexp_fn *logcumsumexp[2]; /* [float32, float64] */
 } reel_scan_kernels;
 
 REEL_DECLARE_KERNELS(scan)

@@ -29,16 +29,6 @@
     }
 
 const reel_softmax_kernels REEL_KERNEL_TABLE(softmax) = {
-    .lines = {
-        [REEL_SOFTMAX] = BOTH(softmax_lines),
-        [REEL_LOG_SOFTMAX] = BOTH(log_softmax_lines),
-        [REEL_SOFTMAX_BACKWARD] = BOTH(softmax_backward_lines),
-        [REEL_LOG_SOFTMAX_BACKWARD] = BOTH(log_softmax_backward_lines),
-    },
-    .columns = {
-        [REEL_SOFTMAX] = BOTH(softmax_columns),
-        [REEL_LOG_SOFTMAX] = BOTH(log_softmax_columns),
-        [REEL_SOFTMAX_BACKWARD] = BOTH(softmax_backward_columns),
-        [REEL_LOG_SOFTMAX_BACKWARD] = BOTH(log_softmax_backward_columns),
-    },
+    .lines = BOTH(softmax_lines),
+    .columns = BOTH(softmax_columns),
 };
