@@ -51,15 +51,18 @@ static void dot_blas(reel_dtype dtype, int64_t k, const void *x, int64_t x_step,
 }
 
 typedef enum method {
-    SMALL,         /* our kernel, b as it lies                               */
-    SMALL_PACKED,  /* our kernel, each task copies its b row-major before    */
-    BLAS,          /* gemm                                                   */
-    MATRIX_VECTOR, /* n is 1                                                 */
-    VECTOR_MATRIX  /* m is 1                                                 */
+    SMALL,         /* our kernel, b as it lies                                        */
+    SMALL_PACKED,  /* our kernel, each task copies its b row-major before             */
+    BLOCKED,       /* our kernel on blocks of b (and a transposed a), copied in turns */
+    BLAS,          /* gemm                                                            */
+    MATRIX_VECTOR, /* n is 1                                                          */
+    VECTOR_MATRIX  /* m is 1                                                          */
 } method;
 
 /* Work below this many multiplications goes to one thread; tasks above it are cut. About 10 us of one core. */
 #define TASK_WORK ((double)(1 << 19))
+
+enum { BLOCK_COLUMNS = 64 };
 
 typedef struct gemm_job {
     reel_gemm g;
@@ -69,7 +72,8 @@ typedef struct gemm_job {
     int64_t tile_m, tile_n, tiles_m, tiles_n;
     int64_t slices, slice_k; /* of the sum; more than 1: partial sums in `parts` */
     char *parts;
-    char *packed; /* one b a worker */
+    char *packed; /* copies of operands, packed_bytes a worker */
+    int64_t packed_bytes;
     const reel_matmul_kernels *kernels;
     const reel_copy_kernels *copies;
     int64_t element;
@@ -167,7 +171,7 @@ static method choose_method(const reel_exec *exec, const reel_gemm *g)
     if (fits && g->b_column == 1) return SMALL;
     if (g->m == 1) return VECTOR_MATRIX;
     if (fits && g->m >= 24) return SMALL_PACKED;
-    return BLAS;
+    return exec->isa >= REEL_ISA_AVX2 && g->m >= 48 && g->n >= 48 && g->k >= 64 ? BLOCKED : BLAS;
 }
 
 /* Halves the longer side until there are tiles enough or they would be too little work. */
@@ -187,18 +191,18 @@ static void cut(gemm_job *job)
     }
     if (job->count >= 32 || work < 2 * TASK_WORK) return;
     int64_t want = 16 / job->count > 1 ? 16 / job->count : 1;
-    bool rows_only = job->method != BLAS && job->method != VECTOR_MATRIX;
+    bool blocks = job->method == BLAS || job->method == BLOCKED, rows_only = !blocks && job->method != VECTOR_MATRIX;
     while (job->tiles_m * job->tiles_n < want) {
         bool by_rows = rows_only || (job->method != VECTOR_MATRIX && job->tile_m >= job->tile_n);
         int64_t *tile = by_rows ? &job->tile_m : &job->tile_n, *tiles = by_rows ? &job->tiles_m : &job->tiles_n;
         double half = work / (double)(2 * job->tiles_m * job->tiles_n);
-        int64_t least = job->method == BLAS ? 64 : 24;
+        int64_t least = blocks ? 64 : 24, step = job->method == BLOCKED && !by_rows ? BLOCK_COLUMNS : 24;
         if (*tile < 2 * least || half < TASK_WORK) break;
-        *tile = (*tile / 2 + 23) / 24 * 24;
+        *tile = (*tile / 2 + step - 1) / step * step;
         *tiles = ((by_rows ? g->m : g->n) + *tile - 1) / *tile;
     }
     // Little to cut but a long sum: cut the sum, and add the parts in order.
-    if (job->method == BLAS && job->count * job->tiles_m * job->tiles_n < 4 && g->k >= 4096) {
+    if (blocks && job->count * job->tiles_m * job->tiles_n < 4 && g->k >= 4096) {
         job->slices = g->k / 2048 < 16 ? g->k / 2048 : 16;
         job->slice_k = (g->k + job->slices - 1) / job->slices;
     }
@@ -216,6 +220,38 @@ static void start_rows(const gemm_job *job, char *c, int64_t m, int64_t n, int64
     }
 }
 
+/* Terms of a sum that a block takes: 2 kB of a row of b, so that a block of b stays in the second cache. */
+static int64_t block_terms(const gemm_job *job) { return 2048 / job->element; }
+
+static int64_t least_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* c = a b + bias (a, b and c already at the tile): b's blocks copied row-major, and a's where it is transposed. */
+static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, const char *a, const char *b, char *c,
+                        int64_t c_row, const char *bias, int worker)
+{
+    const reel_gemm *g = &job->g;
+    reel_matmul_small_fn *small = g->dtype == REEL_F32 ? job->kernels->small_f32 : job->kernels->small_f64;
+    int64_t e = job->element, terms = block_terms(job), a_row = g->a_row, a_column = g->a_column;
+    char *b_block = job->packed + worker * job->packed_bytes, *a_block = b_block + terms * BLOCK_COLUMNS * e;
+    for (int64_t p = 0; p < k; p += terms) {
+        int64_t kp = least_of(terms, k - p);
+        const char *a_at = a + p * g->a_column * e;
+        if (g->a_column != 1) {
+            reel_copy_axes axes = { 2, { m, kp }, { kp, 1 }, { g->a_row, g->a_column } };
+            job->copies->copy((size_t)e, &axes, a_block, a_at);
+            a_at = a_block;
+            a_row = kp;
+            a_column = 1;
+        }
+        for (int64_t j = 0; j < n; j += BLOCK_COLUMNS) {
+            int64_t nj = least_of(BLOCK_COLUMNS, n - j);
+            reel_copy_axes axes = { 2, { kp, nj }, { nj, 1 }, { g->b_row, g->b_column } };
+            job->copies->copy((size_t)e, &axes, b_block, b + (p * g->b_row + j * g->b_column) * e);
+            small(m, nj, kp, a_at, a_row, a_column, b_block, nj, c + j * e, c_row, bias ? bias + j * e : NULL, p > 0);
+        }
+    }
+}
+
 /* Rows [i, i + m) and columns [j, j + n) of one product, terms [p, p + k) of its sum. */
 static void run_tile(const gemm_job *job, const char *a, const char *b, char *c, int64_t c_row, int64_t i, int64_t m,
                      int64_t j, int64_t n, int64_t p, int64_t k, bool biased, int worker)
@@ -228,7 +264,7 @@ static void run_tile(const gemm_job *job, const char *a, const char *b, char *c,
     const char *bias = biased && g->bias ? (const char *)g->bias + j * e : NULL;
     int64_t b_row = g->b_row;
     if (job->method == SMALL_PACKED) {
-        char *packed = job->packed + (int64_t)worker * g->n * g->k * e;
+        char *packed = job->packed + worker * job->packed_bytes;
         reel_copy_axes axes = { 2, { k, n }, { n, 1 }, { g->b_row, g->b_column } };
         job->copies->copy((size_t)e, &axes, packed, b);
         b = packed;
@@ -237,6 +273,10 @@ static void run_tile(const gemm_job *job, const char *a, const char *b, char *c,
     if (job->method == SMALL || job->method == SMALL_PACKED) {
         reel_matmul_small_fn *small = g->dtype == REEL_F32 ? job->kernels->small_f32 : job->kernels->small_f64;
         small(m, n, k, a, g->a_row, g->a_column, b, b_row, c, c_row, bias, false);
+        return;
+    }
+    if (job->method == BLOCKED) {
+        run_blocked(job, m, n, k, a, b, c, c_row, bias, worker);
         return;
     }
     if (bias) start_rows(job, c, m, n, j);
@@ -354,9 +394,11 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm)
     job.copies = reel_copy_kernels_for(exec->isa);
     job.method = choose_method(exec, g);
     cut(&job);
-    if (job.method == SMALL_PACKED) {
-        job.packed = reel_scratch(
-            exec, reel_bytes(reel_bytes((size_t)g->n * (size_t)exec->threads, (size_t)g->k), (size_t)job.element));
+    if (job.method == SMALL_PACKED) job.packed_bytes = g->n * g->k * job.element;
+    if (job.method == BLOCKED)
+        job.packed_bytes = block_terms(&job) * (BLOCK_COLUMNS + (g->a_column == 1 ? 0 : job.tile_m)) * job.element;
+    if (job.packed_bytes > 0) {
+        job.packed = reel_scratch(exec, reel_bytes((size_t)job.packed_bytes, (size_t)exec->threads));
         if (!job.packed) return false;
     }
     if (job.slices > 1) {
