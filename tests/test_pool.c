@@ -137,7 +137,7 @@ static void compare_with_loops(reel_ctx *ctx, const windows *w, reel_dtype dtype
     REEL_SCOPE(ctx)
     {
         reel_tensor *x = draw_tensor(ctx, shape, dtype, -2, 2), *cot = draw_tensor(ctx, out, dtype, -2, 2);
-        reel_tensor *without = (w->average ? avg_fn : max_fn)[w->axes - 1](x, &opts);
+        reel_tensor *without = (w->average ? avg_fn[w->axes - 1] : max_fn[w->axes - 1])(x, &opts);
         reel_set_requires_grad(x, true);
         reel_tensor *indices = NULL, *g = NULL;
         reel_tensor *value =
