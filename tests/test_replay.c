@@ -93,30 +93,32 @@ Test(replay, the_first_loss_and_every_gradient_are_pytorchs)
     close_replay(&r);
 }
 
-static void follow(reel_dtype dtype, const char *losses_name, int64_t steps, double tolerance)
+// Every loss of the run against PyTorch's float64 run: within `early` for the first twenty steps, within `late` to the end.
+static void follow(reel_dtype dtype, double early, double late)
 {
     replay r;
     open_replay(&r, dtype, 2);
     reel_optim *sgd = reel_sgd_new((reel_params) { .at = r.p, .count = PARAMETERS }, &(reel_sgd_opts) { .lr = 0.01 });
-    reel_tensor *losses = reel_safetensors_read(r.file, losses_name);
-    for (int64_t step = 0; step < steps; step++) {
+    reel_tensor *losses = reel_safetensors_read(r.file, "loss_f64_b64");
+    for (int64_t step = 0; step < 200; step++) {
         REEL_SCOPE(r.ctx)
         {
             reel_tensor *loss = loss_of_batch(&r, step);
             reel_backward(loss);
             reel_optim_step(sgd);
             double right = reel_data_f64(losses)[step], value = reel_item(loss);
-            cr_assert_float_eq(value, right, tolerance * (1 + right), "step %lld: %.12f, but %.12f is right", (long long)step, value, right);
+            double tolerance = (step < 20 ? early : late) * (1 + right);
+            cr_assert_float_eq(value, right, tolerance, "step %lld: %.12f, but %.12f is right", (long long)step, value, right);
         }
     }
     reel_optim_free(sgd);
     close_replay(&r);
 }
 
-Test(replay, two_hundred_steps_follow_pytorch_in_float64) { follow(REEL_F64, "loss_f64_b64", 200, 1e-9); }
+Test(replay, two_hundred_steps_follow_pytorch_in_float64) { follow(REEL_F64, 1e-9, 1e-9); }
 
-// Two float32 runs part as training goes on: PyTorch's own is 2e-7 away from its float64 run at step 0, 2e-3 at step 199.
-Test(replay, a_hundred_steps_follow_pytorch_in_float32) { follow(REEL_F32, "loss_f32_b64", 100, 5e-4); }
+// Rounding grows along a training run: PyTorch's own float32 run leaves its float64 run by 5e-6 in 20 steps, by 2e-3 in 200.
+Test(replay, two_hundred_steps_follow_pytorch_in_float32) { follow(REEL_F32, 1e-4, 1e-2); }
 
 Test(replay, training_has_the_same_bits_at_any_number_of_threads)
 {
