@@ -24,7 +24,12 @@ void *reel_fail(reel_ctx *ctx, reel_error error, const char *format, ...)
     ctx->error = error ? error : REEL_ERROR_USER;
     va_list args;
     va_start(args, format);
-    vsnprintf(ctx->message, sizeof ctx->message, format, args);
+    int n = vsnprintf(ctx->message, sizeof ctx->message, format, args);
     va_end(args);
+    if (!ctx->anomaly || ctx->playing || n < 0 || (size_t)n >= sizeof ctx->message) return NULL;
+    reel_call_stack stack;
+    char place[REEL_CALL_STACK_TEXT];
+    reel_call_stack_capture(&stack);
+    if (*reel_call_stack_describe(&stack, place)) snprintf(ctx->message + n, sizeof ctx->message - (size_t)n, " [%s]", place);
     return NULL;
 }

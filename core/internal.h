@@ -6,6 +6,7 @@
 #include <reel/core/autograd.h>
 #include <reel/core/op.h>
 #include <reel/core/random.h>
+#include <reel/core/call_stack.h>
 
 /* What core asks of ops: nothing else of ops is known here. */
 reel_tensor *reel_add(reel_tensor *a, reel_tensor *b);
@@ -76,8 +77,20 @@ struct reel_node {
     uint16_t n_in;
     uint8_t n_out;
     bool pending, replay, requires_grad, reversed, needed, useful, visited;
+    bool traced;            /* a reel_node_origin is its last part                   */
     reel_tensor *tensors[];
 };
+
+/* Of a node recorded in anomaly mode: where, and by which op's rule when it belongs to a gradient (else NULL). */
+typedef struct reel_node_origin {
+    reel_call_stack stack;
+    const reel_op *rule;
+} reel_node_origin;
+
+static inline reel_node_origin *reel_node_origin_of(const reel_node *node)
+{
+    return node->traced ? (reel_node_origin *)((char *)node + node->bytes - sizeof(reel_node_origin)) : NULL;
+}
 
 static inline reel_tensor **reel_node_out(reel_node *node) { return node->tensors + node->n_in; }
 
@@ -137,6 +150,7 @@ struct reel_ctx {
     int32_t depth, scopes_capacity;
     int32_t no_grad;
     bool eager, anomaly, reversing, playing;
+    const reel_node *reversed_now; /* whose rule is recording */
     uint64_t seq;
     int64_t n_nodes;
     reel_node *pending_first, *pending_last;

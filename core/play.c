@@ -62,6 +62,18 @@ static int64_t find_not_finite(const reel_tensor *t)
     return -1;
 }
 
+/* Says which input was not finite before, if one was: then the cause lies outside the ops recorded in anomaly mode. */
+static void describe_cause(const reel_node *node, char *text, size_t size)
+{
+    for (int i = 0; i < node->n_in; i++) {
+        const reel_tensor *t = node->tensors[i];
+        int64_t at = t && t->storage && t->contiguous ? find_not_finite(t) : -1;
+        if (at < 0) continue;
+        snprintf(text, size, " (so is element %lld of input %d)", (long long)at, i);
+        return;
+    }
+}
+
 static bool check_finite(reel_ctx *ctx, const reel_node *node)
 {
     for (int k = 0; k < node->n_out; k++) {
@@ -70,9 +82,14 @@ static bool check_finite(reel_ctx *ctx, const reel_node *node)
         if (at < 0) continue;
         char shape[REEL_SHAPE_TEXT];
         double value = t->dtype == REEL_F32 ? ((float *)reel_tensor_address(t))[at] : ((double *)reel_tensor_address(t))[at];
-        return reel_fail(ctx, REEL_ERROR_NUMERIC, "%s: element %lld of the result %s is %g (op %llu of this context)",
-                         node->op->name, (long long)at, reel_shape_format(reel_shape_of(t), shape), value,
-                         (unsigned long long)node->seq) != NULL;
+        const reel_node_origin *origin = reel_node_origin_of(node);
+        const char *rule = origin && origin->rule ? origin->rule->name : "";
+        char place[REEL_CALL_STACK_TEXT] = "", input[64] = "";
+        if (origin) reel_call_stack_describe(&origin->stack, place);
+        describe_cause(node, input, sizeof input);
+        return reel_fail(ctx, REEL_ERROR_NUMERIC, "%s: element %lld of the result %s is %g%s%s%s%s%s", node->op->name, (long long)at,
+                         reel_shape_format(reel_shape_of(t), shape), value, input, *rule ? ", in the gradient of " : "", rule,
+                         *place ? ", recorded by " : "", place) != NULL;
     }
     return true;
 }

@@ -195,7 +195,9 @@ static bool reverse_node(walk *w, reel_node *node)
     }
     reel_vjp vjp = { .op = node->op, .ctx = w->ctx, .attrs = node->attrs, .n_in = node->n_in, .n_out = node->n_out,
                      .cot = cot, .grad = grad, .node = node };
+    w->ctx->reversed_now = node;
     bool ok = node->op->vjp(&vjp) && !w->ctx->error;
+    w->ctx->reversed_now = NULL;
     if (!ok) reel_fail(w->ctx, REEL_ERROR_VALUE, "%s: its rule failed", node->op->name);
     for (int i = 0; i < node->n_in && ok; i++)
         if (grad[i] && reel_vjp_wants(&vjp, i)) ok = accumulate(w, node, i, grad[i]);

@@ -291,10 +291,24 @@ static bool play_now(reel_ctx *ctx, reel_node *node)
     return reel_play_targets(ctx, reel_node_out(node), node->n_out, true);
 }
 
+/* What a rule records comes from where its op was recorded. */
+static void note_origin(reel_ctx *ctx, reel_node *node)
+{
+    const reel_node *forward = ctx->reversed_now;
+    node->traced = true;
+    reel_node_origin *origin = reel_node_origin_of(node);
+    origin->rule = forward ? forward->op : NULL;
+    if (forward && forward->traced)
+        origin->stack = reel_node_origin_of(forward)->stack;
+    else
+        reel_call_stack_capture(&origin->stack);
+}
+
 static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, int n_out, const void *attrs)
 {
     size_t tensors = (size_t)(n_in + n_out) * sizeof(reel_tensor *), versions = ((size_t)n_in * 4 + 7) & ~(size_t)7;
     size_t bytes = sizeof(reel_node) + tensors + versions + op->attrs_size;
+    if (ctx->anomaly) bytes = ((bytes + 7) & ~(size_t)7) + sizeof(reel_node_origin);
     reel_node *node = reel_small_alloc(ctx, bytes);
     if (!node) return NULL;
     memset(node, 0, sizeof *node);
@@ -306,6 +320,7 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     node->versions = (uint32_t *)((char *)(node + 1) + tensors);
     node->attrs = (char *)node->versions + versions;
     if (op->attrs_size) memcpy(node->attrs, attrs, op->attrs_size);
+    if (ctx->anomaly) note_origin(ctx, node);
     ctx->n_nodes++;
     for (int i = 0; i < n_in; i++) {
         reel_tensor *t = in[i];

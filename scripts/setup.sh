@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libsleef-dev libfftw3-dev libopenblas-dev libpng-dev zlib1g-dev
-libjansson-dev libcriterion-dev"
+libjansson-dev libdw-dev libcriterion-dev"
 
 say() { printf '%s\n' "$*" >&2; }
 
