@@ -14,6 +14,7 @@
 #include <reel/core/npy.h>
 #include <reel/core/op.h>
 #include <reel/core/png.h>
+#include <reel/core/profile.h>
 #include <reel/core/random.h>
 #include <reel/core/safetensors.h>
 #include <reel/core/store.h>

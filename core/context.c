@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The context and its scopes.
 #include <reel/core/plan.h>
+#include <reel/core/profile.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef REEL_HAVE_OPENMP
@@ -65,6 +66,7 @@ void reel_ctx_free(reel_ctx *ctx)
     for (int64_t i = ctx->n_handles; i-- > 0;)
         if (ctx->handles[i]) reel_tensor_drop_handle(ctx->handles[i]);
     reel_scratch_release(ctx);
+    while (ctx->profiles) reel_profile_free(ctx->profiles);
     reel_plan_cache_close(ctx);
     if (ctx->arena) reel_pool_free(ctx, ctx->arena, ctx->arena_bytes);
     if (ctx->handles) reel_pool_free(ctx, ctx->handles, (size_t)ctx->handles_capacity * sizeof *ctx->handles);

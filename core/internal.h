@@ -163,6 +163,8 @@ struct reel_ctx {
     size_t arena_bytes, arena_used; /* held, and used by the plan that is being played */
     size_t value_bytes, value_peak; /* of all values; the peak counts the arena too    */
     int64_t plan_hits, plan_misses;
+    struct reel_profile *profile;   /* being taken, or NULL; one of `profiles` */
+    struct reel_profile *profiles;  /* not freed yet                           */
 };
 
 /* pool.c */

@@ -61,6 +61,7 @@ typedef struct reel_play {
     int n_in, n_out;
     const reel_buffer *in;
     const reel_buffer *out;
+    bool relu; /* private: max(0, .) of output 0, asked only of ops with REEL_OP_RELU */
 } reel_play;
 
 /* For what only values can tell (an index out of range). Both return false. Call them outside parallel regions. */
@@ -94,7 +95,8 @@ enum {
     REEL_OP_VIEW = 1,    /* the output is the input's memory under other strides; play is NULL         */
     REEL_OP_STRIDED = 2, /* play takes any strides; without it inputs are made row-major before        */
     REEL_OP_INPLACE = 4, /* overwrites input 0 (and those its `writes` names); no outputs              */
-    REEL_OP_RANDOM = 8   /* attributes past key_size (seeds and offsets) change from step to step      */
+    REEL_OP_RANDOM = 8,  /* attributes past key_size (seeds and offsets) change from step to step      */
+    REEL_OP_RELU = 16    /* private: play heeds reel_play's relu, so that a relu behind costs no pass  */
 };
 
 /* A primitive. Constant, and alive as long as any context that used it. */
@@ -109,6 +111,7 @@ struct reel_op {
     uint16_t pointwise;                     /* private: the tile kernel of an elementwise op                     */
     uint16_t writes;                        /* REEL_OP_INPLACE: how many leading inputs are overwritten; 0 is 1  */
     uint32_t optional;                      /* bit i: input i may be left out (NULL); other NULLs are errors     */
+    double (*flops)(const reel_play *play); /* arithmetic of a play, for profiles; NULL: not counted             */
 };
 
 /* Records one application. Inputs that may be left out are NULL. Returns output 0, and all outputs through `out` when it

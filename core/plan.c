@@ -138,8 +138,13 @@ reel_plan *reel_plan_for(reel_ctx *ctx, reel_play_list *list)
             return plan;
         }
     ctx->plan_misses++;
+    int64_t start = ctx->profile ? reel_profile_clock() : 0;
     reel_plan *plan = reel_plan_build(ctx, list);
     if (!plan) return NULL;
+    if (ctx->profile && !reel_profile_span(ctx, start, REEL_SPAN_PLAN, "plan")) {
+        reel_plan_destroy(ctx, plan);
+        return NULL;
+    }
     while (cache->oldest && (cache->count >= MOST_PLANS || cache->bytes + plan->bytes > MOST_PLAN_BYTES))
         evict(ctx, cache->oldest);
     plan->next = cache->bucket[plan->hash % REEL_PLAN_BUCKETS];

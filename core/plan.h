@@ -32,10 +32,17 @@ typedef struct reel_plan_value {
 } reel_plan_value;
 
 typedef struct reel_plan_step {
-    int32_t node;    /* of an op, else -1          */
-    int32_t group;   /* of a fused group, else -1  */
-    int32_t buffers; /* the op's first buffer      */
+    int32_t node;  /* of an op, else -1                            */
+    int32_t group; /* of a fused group, else -1                    */
+    int32_t relu;  /* the relu that is played with the op, else -1 */
 } reel_plan_step;
+
+typedef struct reel_plan_node {
+    const reel_op *op;
+    int32_t slot; /* its first operand in the plan's slots */
+    uint16_t n_in;
+    uint8_t n_out;
+} reel_plan_node;
 
 /* A list of nodes about to be played, with every value in it numbered: inputs when first met, outputs when made. */
 typedef struct reel_play_list {
@@ -56,10 +63,11 @@ typedef struct reel_plan {
     int64_t key_words;
     reel_plan_value *values;
     reel_plan_step *steps;
-    reel_buffer *buffers;             /* of all op steps, inputs then outputs  */
-    int32_t *buffer_values;           /* the value in each buffer, -1 for none */
+    reel_plan_node *nodes;
+    int32_t *slots;                   /* by node, inputs then outputs: the value, -1 for none             */
+    reel_buffer *buffers;             /* by slot; of ops that are steps, with a relu's result for theirs  */
     reel_fused *groups;
-    int32_t n_values, n_steps, n_groups, n_buffers;
+    int32_t n_values, n_steps, n_groups, n_nodes;
     int64_t arena_bytes, shared_bytes;
     size_t bytes;                     /* of this block                         */
 } reel_plan;
@@ -77,6 +85,13 @@ void reel_plan_cache_close(reel_ctx *ctx);
 
 /* A value that must have memory of its own after the plan. */
 bool reel_value_outlives(const reel_tensor *t, bool eager);
+
+/* profile.c: what has been played since `start`; only while ctx->profile is there. False when memory is short. */
+int64_t reel_profile_clock(void);
+typedef enum reel_span_kind { REEL_SPAN_OP, REEL_SPAN_PLAN, REEL_SPAN_PLAY } reel_span_kind;
+bool reel_profile_op(reel_ctx *ctx, int64_t start, const reel_play *play);
+bool reel_profile_group(reel_ctx *ctx, int64_t start, const reel_plan *plan, const reel_fused *group);
+bool reel_profile_span(reel_ctx *ctx, int64_t start, reel_span_kind kind, const char *name);
 
 /* Kept values up to this size share one block. */
 #define REEL_SHARED_BYTES 1024

@@ -24,6 +24,9 @@ typedef struct builder {
     int32_t *operand_of; /* by value: operand in the group at hand                                */
     bool *closed;        /* by group: a value of it has been read outside                         */
     bool *outside;       /* by value: read outside of the group that makes it                     */
+    int32_t *uses;       /* by value: reads, through its views too                                */
+    int32_t *relu_of;    /* by node: the relu that is played with it, or -1                       */
+    bool *folded;        /* by node: a relu that is played with what it reads                     */
     int32_t n_groups;
     interval_list arena;
 } builder;
@@ -58,8 +61,10 @@ static bool describe_values(builder *b)
         memcpy(value->shape, t->shape, sizeof value->shape);
         memcpy(value->strides, t->strides, sizeof value->strides);
     }
-    for (int32_t n = 0; n < b->n_nodes; n++) {
+    for (int32_t n = 0, slot = 0; n < b->n_nodes; n++) {
         const reel_node *node = list->nodes[n];
+        b->plan->nodes[n] = (reel_plan_node){ .op = node->op, .slot = slot, .n_in = node->n_in, .n_out = node->n_out };
+        for (int i = 0; i < node->n_in + node->n_out; i++) b->plan->slots[slot++] = value_of(node->tensors[i]);
         for (int k = 0; k < node->n_out; k++) {
             const reel_tensor *t = node->tensors[node->n_in + k];
             reel_plan_value *value = &b->plan->values[value_of(t)];
@@ -81,11 +86,36 @@ static bool describe_values(builder *b)
     return true;
 }
 
+/* A relu behind an op that can play it as well */
+
+static void fold_relus(builder *b)
+{
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        const reel_node *node = b->list->nodes[n];
+        b->relu_of[n] = -1;
+        b->folded[n] = false;
+        for (int i = 0; i < node->n_in; i++)
+            if (node->tensors[i]) b->uses[b->plan->values[value_of(node->tensors[i])].root]++;
+    }
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        const reel_node *node = b->list->nodes[n];
+        if (node->op->pointwise != REEL_PW_RELU) continue;
+        int32_t v = value_of(node->tensors[0]);
+        const reel_plan_value *value = &b->plan->values[v];
+        if (value->made_by < 0 || value->root != v || value->output != 0 || value->kept || b->uses[v] != 1) continue;
+        const reel_node *maker = b->list->nodes[value->made_by];
+        if (!(maker->op->flags & REEL_OP_RELU) || tensor_of(b, v)->storage) continue;
+        b->relu_of[value->made_by] = n;
+        b->folded[n] = true;
+    }
+}
+
 /* Grouping */
 
-static bool fusable(const builder *b, const reel_node *node)
+static bool fusable(const builder *b, int32_t n)
 {
-    if (!node->op->pointwise || node->n_in < 1 || node->n_in > 3 || node->n_out != 1) return false;
+    const reel_node *node = b->list->nodes[n];
+    if (!node->op->pointwise || b->folded[n] || node->n_in < 1 || node->n_in > 3 || node->n_out != 1) return false;
     const reel_tensor *last = node->tensors[node->n_in - 1], *out = node->tensors[node->n_in];
     for (int i = 0; i < node->n_in; i++)
         if (!node->tensors[i]) return false;
@@ -124,7 +154,7 @@ static void group_nodes(builder *b)
         const reel_node *node = b->list->nodes[n];
         b->group_of[n] = -1;
         if (node->op->flags & REEL_OP_INPLACE) close_all(b);
-        bool can = fusable(b, node);
+        bool can = fusable(b, n);
         const reel_plan_value *out = node->n_out ? &b->plan->values[value_of(node->tensors[node->n_in])] : NULL;
         int32_t into = -1;
         /* Reads that close come first: a group read both as it is and broadcast cannot be joined. */
@@ -190,12 +220,12 @@ static void add_op_step(builder *b, int32_t n)
 {
     reel_plan *plan = b->plan;
     const reel_node *node = b->list->nodes[n];
-    plan->steps[plan->n_steps] = (reel_plan_step){ .node = n, .group = -1, .buffers = plan->n_buffers };
+    plan->steps[plan->n_steps] = (reel_plan_step){ .node = n, .group = -1, .relu = b->relu_of[n] };
+    if (b->relu_of[n] >= 0) b->step_of[b->relu_of[n]] = plan->n_steps;
     b->step_of[n] = plan->n_steps++;
     for (int i = 0; i < node->n_in + node->n_out; i++) {
-        int32_t v = value_of(node->tensors[i]);
-        reel_buffer *buffer = &plan->buffers[plan->n_buffers];
-        plan->buffer_values[plan->n_buffers++] = v;
+        int32_t slot = plan->nodes[n].slot + i, v = plan->slots[slot];
+        reel_buffer *buffer = &plan->buffers[slot];
         *buffer = (reel_buffer){ 0 };
         if (v < 0) continue;
         const reel_plan_value *value = &plan->values[v];
@@ -295,7 +325,7 @@ static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, 
     assign_buffers(group);
     *ops_used += group->n_ops;
     *operands_used += group->n_operands;
-    plan->steps[plan->n_steps++] = (reel_plan_step){ .node = -1, .group = plan->n_groups++, .buffers = -1 };
+    plan->steps[plan->n_steps++] = (reel_plan_step){ .node = -1, .group = plan->n_groups++, .relu = -1 };
 }
 
 /* Lifetimes and places */
@@ -329,7 +359,7 @@ static void place_values(builder *b)
             plan->shared_bytes += value->bytes > 0 ? (value->bytes + 63) & ~(int64_t)63 : 64; /* empty, yet somewhere */
         } else if (value->kept) {
             value->place = REEL_PLACE_OWN;
-        } else if (node_group(b, value->made_by) >= 0 && !b->outside[v]) {
+        } else if ((node_group(b, value->made_by) >= 0 && !b->outside[v]) || (value->output == 0 && b->relu_of[value->made_by] >= 0)) {
             value->place = REEL_PLACE_NONE;
         }
     }
@@ -402,21 +432,35 @@ static bool take_over(builder *b, const reel_fused *group, int32_t k, int32_t st
     return false;
 }
 
+/* Values that a step reads and writes, and value k of them: a relu's result comes behind the operands of its op. */
+static int32_t touched(const reel_plan *plan, const reel_plan_step *step)
+{
+    if (step->group >= 0) return plan->groups[step->group].n_operands;
+    return plan->nodes[step->node].n_in + plan->nodes[step->node].n_out + (step->relu >= 0);
+}
+
+static int32_t touched_value(const reel_plan *plan, const reel_plan_step *step, int32_t k)
+{
+    if (step->group >= 0) return plan->groups[step->group].operands[k].value;
+    const reel_plan_node *node = &plan->nodes[step->node];
+    return k < node->n_in + node->n_out ? plan->slots[node->slot + k] : plan->slots[plan->nodes[step->relu].slot + 1];
+}
+
 static bool lay_out_arena(builder *b)
 {
     reel_plan *plan = b->plan;
     for (int32_t s = 0; s < plan->n_steps; s++) {
         const reel_plan_step *step = &plan->steps[s];
         const reel_fused *group = step->group >= 0 ? &plan->groups[step->group] : NULL;
-        int32_t n = group ? group->n_operands : b->list->nodes[step->node]->n_in + b->list->nodes[step->node]->n_out;
+        int32_t n = touched(plan, step);
         for (int32_t k = 0; k < n; k++) {
-            int32_t v = group ? group->operands[k].value : plan->buffer_values[step->buffers + k];
+            int32_t v = touched_value(plan, step, k);
             if (v < 0 || plan->values[v].place != REEL_PLACE_ARENA || plan->values[v].first != s) continue;
             if (group && take_over(b, group, k, s)) continue;
             if (!arena_take(b, v)) return false;
         }
         for (int32_t k = 0; k < n; k++) {
-            int32_t v = group ? group->operands[k].value : plan->buffer_values[step->buffers + k];
+            int32_t v = touched_value(plan, step, k);
             if (v < 0) continue;
             int32_t root = plan->values[v].root;
             if (plan->values[root].place == REEL_PLACE_ARENA && plan->values[root].last == s) arena_give_back(b, root);
@@ -441,7 +485,7 @@ static void make_steps(builder *b, reel_fused_op *ops, reel_operand *operands, i
     starts[0] = 0;
     for (int32_t n = 0; n < b->n_nodes; n++) {
         int32_t g = node_group(b, n);
-        if (b->list->nodes[n]->op->flags & REEL_OP_VIEW) continue;
+        if ((b->list->nodes[n]->op->flags & REEL_OP_VIEW) || b->folded[n]) continue;
         if (g < 0)
             add_op_step(b, n);
         else if (b->last_node[g] == n)
@@ -462,9 +506,10 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     for (size_t i = 0; i < n; i++) slots += (size_t)list->nodes[i]->n_in + list->nodes[i]->n_out;
     size_t key_bytes = (size_t)list->key_words * sizeof *list->key;
     size_t bytes = sizeof(reel_plan) + key_bytes + v * sizeof(reel_plan_value) + n * sizeof(reel_plan_step) +
-                   slots * (sizeof(reel_buffer) + sizeof(int32_t)) + n * (sizeof(reel_fused) + sizeof(reel_fused_op)) +
+                   slots * (sizeof(reel_buffer) + sizeof(int32_t)) +
+                   n * (sizeof(reel_plan_node) + sizeof(reel_fused) + sizeof(reel_fused_op)) +
                    slots * sizeof(reel_operand) + 16 * 64;
-    size_t work_bytes = n * 7 * sizeof(int32_t) + v * (sizeof(int32_t) + sizeof(bool)) + n * sizeof(bool) + 16 * 64;
+    size_t work_bytes = n * 8 * sizeof(int32_t) + v * (2 * sizeof(int32_t) + sizeof(bool)) + n * 2 * sizeof(bool) + 20 * 64;
     char *block = reel_pool_alloc(ctx, bytes), *work = block ? reel_pool_alloc(ctx, work_bytes) : NULL;
     if (!work) {
         reel_pool_free(ctx, block, bytes);
@@ -482,7 +527,9 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     plan->n_values = (int32_t)v;
     plan->steps = carve(&at, n * sizeof *plan->steps);
     plan->buffers = carve(&at, slots * sizeof *plan->buffers);
-    plan->buffer_values = carve(&at, slots * sizeof *plan->buffer_values);
+    plan->slots = carve(&at, slots * sizeof *plan->slots);
+    plan->nodes = carve(&at, n * sizeof *plan->nodes);
+    plan->n_nodes = (int32_t)n;
     plan->groups = carve(&at, n * sizeof *plan->groups);
     reel_fused_op *ops = carve(&at, n * sizeof *ops);
     reel_operand *operands = carve(&at, slots * sizeof *operands);
@@ -497,10 +544,15 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     b.operand_of = carve(&at, v * sizeof(int32_t));
     b.closed = carve(&at, n * sizeof(bool));
     b.outside = carve(&at, v * sizeof(bool));
+    b.uses = carve(&at, v * sizeof(int32_t));
+    b.relu_of = carve(&at, n * sizeof(int32_t));
+    b.folded = carve(&at, n * sizeof(bool));
     memset(b.outside, 0, v * sizeof(bool));
+    memset(b.uses, 0, v * sizeof(int32_t));
     for (size_t i = 0; i < v; i++) b.operand_of[i] = -1;
     bool ok = describe_values(&b);
     if (ok) {
+        fold_relus(&b);
         group_nodes(&b);
         ungroup_lone_strided(&b);
         find_outside_uses(&b);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Play: computes the nodes that are needed, one by one or by a plan.
-#include <reel/core/internal.h>
+#include <reel/core/plan.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,7 +127,8 @@ static bool play_op(reel_ctx *ctx, reel_node *node)
     if (empty) return true;
     reel_play play = { .op = node->op, .ctx = ctx, .exec = &ctx->exec, .attrs = node->attrs, .n_in = node->n_in,
                        .n_out = node->n_out, .in = buffers, .out = buffers + node->n_in };
-    if (node->op->play(&play) && !ctx->error) return true;
+    int64_t start = ctx->profile ? reel_profile_clock() : 0;
+    if (node->op->play(&play) && !ctx->error) return !ctx->profile || reel_profile_op(ctx, start, &play);
     reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", node->op->name);
     return false;
 }
@@ -182,7 +183,7 @@ bool reel_play_targets(reel_ctx *ctx, reel_tensor *const *targets, int64_t count
     for (int64_t i = 0; i < count; i++) targets[i]->wanted = true;
     bool ok = reel_tape_collect(ctx, &g, targets, count, effects);
     ctx->playing = true;
-    int64_t played = 0;
+    int64_t played = 0, start = ctx->profile ? reel_profile_clock() : 0;
     if (ok && g.count > 1 && !ctx->eager && !ctx->anomaly) {
         ok = reel_play_planned(ctx, g.nodes, g.count);
         played = ok ? g.count : 0;
@@ -191,6 +192,7 @@ bool reel_play_targets(reel_ctx *ctx, reel_tensor *const *targets, int64_t count
         ok = played == g.count;
     }
     ctx->playing = false;
+    if (ctx->profile && g.count > 0) reel_profile_span(ctx, start, REEL_SPAN_PLAY, "play");
     for (int64_t i = played; i < g.replays; i++) forget_replay(g.nodes[i]);
     for (int64_t i = 0; i < count; i++) targets[i]->wanted = false;
     for (int64_t i = 0; i < count; i++)

@@ -76,20 +76,26 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
     const reel_op *op = node->op;
     int n = node->n_in + node->n_out;
     bool empty = node->n_out > 0;
+    int32_t slot = plan->nodes[step->node].slot;
+    reel_buffer *buffers = plan->buffers + slot;
     for (int i = 0; i < n; i++) {
-        int32_t v = plan->buffer_values[step->buffers + i];
+        int32_t v = plan->slots[slot + i];
         if (v < 0) continue;
-        plan->buffers[step->buffers + i].data = run->address[v];
+        buffers[i].data = run->address[v];
         if (i >= node->n_in && plan->values[v].numel > 0) empty = false;
     }
+    if (step->relu >= 0) /* which has taken the place of the op's own result */
+        buffers[node->n_in].data = run->address[plan->slots[plan->nodes[step->relu].slot + 1]];
     if (!reel_check_versions(ctx, node)) return false;
     if (!empty) {
         reel_play play = { .op = op, .ctx = ctx, .exec = &ctx->exec, .attrs = node->attrs, .n_in = node->n_in, .n_out = node->n_out,
-                           .in = plan->buffers + step->buffers, .out = plan->buffers + step->buffers + node->n_in };
+                           .in = buffers, .out = buffers + node->n_in, .relu = step->relu >= 0 };
+        int64_t start = ctx->profile ? reel_profile_clock() : 0;
         if (!op->play(&play) || ctx->error) {
             reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", op->name);
             return false;
         }
+        if (ctx->profile && !reel_profile_op(ctx, start, &play)) return false;
     }
     if (op->flags & REEL_OP_INPLACE) {
         int writes = op->writes ? op->writes : 1;
@@ -105,7 +111,9 @@ static bool play_group_step(planned_run *run, const reel_fused *group)
 {
     for (int32_t k = 0; k < group->n_ops; k++)
         if (!reel_check_versions(run->ctx, run->list.nodes[group->ops[k].node])) return false;
-    return reel_fused_play(group, &run->ctx->exec, run->address, run->list.nodes);
+    int64_t start = run->ctx->profile ? reel_profile_clock() : 0;
+    if (!reel_fused_play(group, &run->ctx->exec, run->address, run->list.nodes)) return false;
+    return !run->ctx->profile || reel_profile_group(run->ctx, start, run->plan, group);
 }
 
 static bool play_steps(planned_run *run)

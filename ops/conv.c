@@ -194,24 +194,22 @@ static reel_conv_geom geometry(const reel_conv_attrs *a, const reel_buffer *x, c
     return g;
 }
 
-bool reel_conv_play(const reel_play *play, bool relu)
+static bool play_conv(const reel_play *play)
 {
     const reel_conv_attrs *a = play->attrs;
     const reel_buffer *x = &play->in[0], *w = &play->in[1], *y = &play->out[0];
     reel_conv_geom g = geometry(a, x, w, y);
-    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = relu };
+    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu };
     bool ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
     return ok ? true : reel_play_out_of_memory(play);
 }
-
-static bool play_conv(const reel_play *play) { return reel_conv_play(play, false); }
 
 static bool play_conv_transpose(const reel_play *play)
 {
     const reel_conv_attrs *a = play->attrs;
     const reel_buffer *y = &play->in[0], *w = &play->in[1], *x = &play->out[0];
     reel_conv_geom g = geometry(a, x, w, y);
-    reel_conv_epilogue epilogue = { .bias = play->in[2].data };
+    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu };
     bool ok = reel_conv_input_grad(play->exec, &g, a->algo, y->data, w->data, &epilogue, x->data);
     return ok ? true : reel_play_out_of_memory(play);
 }
@@ -223,6 +221,24 @@ static bool play_weight_grad(const reel_play *play)
     reel_conv_geom g = geometry(a, x, w, y);
     bool ok = reel_conv_weight_grad(play->exec, &g, a->algo, x->data, y->data, w->data);
     return ok ? true : reel_play_out_of_memory(play);
+}
+
+static double flops_conv(const reel_play *play)
+{
+    reel_conv_geom g = geometry(play->attrs, &play->in[0], &play->in[1], &play->out[0]);
+    return reel_conv_flops(&g) + (play->in[2].data ? (double)play->out[0].numel : 0);
+}
+
+static double flops_conv_transpose(const reel_play *play)
+{
+    reel_conv_geom g = geometry(play->attrs, &play->out[0], &play->in[1], &play->in[0]);
+    return reel_conv_flops(&g) + (play->in[2].data ? (double)play->out[0].numel : 0);
+}
+
+static double flops_weight_grad(const reel_play *play)
+{
+    reel_conv_geom g = geometry(play->attrs, &play->in[0], &play->out[0], &play->in[1]);
+    return reel_conv_flops(&g);
 }
 
 /* A^T y, of the spatial sizes `in`. The end of the image that no tap reached comes back as output padding; it may
@@ -299,19 +315,19 @@ static bool vjp_weight_grad(reel_vjp *vjp)
 
 enum { BIAS_IS_OPTIONAL = 1 << 2 };
 
-#define OP(op_name, rules, may_lack)                                                                                   \
+#define OP(op_name, rules, may_lack, kind)                                                                             \
     {                                                                                                                  \
         .name = op_name, .infer = infer_##rules, .play = play_##rules, .vjp = vjp_##rules,                             \
-        .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack                                                    \
+        .flags = kind, .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack, .flops = flops_##rules             \
     }
 static const reel_op ops[3][3] = {
-    { OP("conv1d", conv, BIAS_IS_OPTIONAL), OP("conv2d", conv, BIAS_IS_OPTIONAL),
-      OP("conv3d", conv, BIAS_IS_OPTIONAL) },
-    { OP("conv_transpose1d", conv_transpose, BIAS_IS_OPTIONAL),
-      OP("conv_transpose2d", conv_transpose, BIAS_IS_OPTIONAL),
-      OP("conv_transpose3d", conv_transpose, BIAS_IS_OPTIONAL) },
-    { OP("conv1d_weight_grad", weight_grad, 0), OP("conv2d_weight_grad", weight_grad, 0),
-      OP("conv3d_weight_grad", weight_grad, 0) },
+    { OP("conv1d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU), OP("conv2d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU),
+      OP("conv3d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU) },
+    { OP("conv_transpose1d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU),
+      OP("conv_transpose2d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU),
+      OP("conv_transpose3d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU) },
+    { OP("conv1d_weight_grad", weight_grad, 0, 0), OP("conv2d_weight_grad", weight_grad, 0, 0),
+      OP("conv3d_weight_grad", weight_grad, 0, 0) },
 };
 #undef OP
 

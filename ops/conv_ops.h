@@ -23,7 +23,4 @@ const reel_op *reel_conv_op(int rank);
 const reel_op *reel_conv_transpose_op(int rank);
 const reel_op *reel_conv_weight_grad_op(int rank);
 
-/* Plays conv with max(0, .) behind it when `relu`: for a planner that fuses. */
-bool reel_conv_play(const reel_play *play, bool relu);
-
 #endif

@@ -4,6 +4,7 @@
 #include <reel/ops/gemm.h>
 #include <reel/ops/kernels/copy.h>
 #include <reel/ops/kernels/matmul.h>
+#include <reel/ops/pointwise_impl.h>
 
 #include <cblas.h>
 #include <limits.h>
@@ -76,6 +77,7 @@ typedef struct gemm_job {
     int64_t packed_bytes;
     const reel_matmul_kernels *kernels;
     const reel_copy_kernels *copies;
+    reel_tile_fn *relu; /* NULL: none */
     int64_t element;
 } gemm_job;
 
@@ -220,6 +222,20 @@ static void start_rows(const gemm_job *job, char *c, int64_t m, int64_t n, int64
     }
 }
 
+/* What is done to a tile of the result while it is in the cache. */
+static void finish_tile(const gemm_job *job, char *c, int64_t m, int64_t n)
+{
+    int64_t row = job->g.c_row;
+    if (!job->relu) return;
+    if (row == n) {
+        n *= m;
+        m = 1;
+    }
+    for (int64_t i = 0; i < m; i++, c += row * job->element)
+        reel_pointwise_run(job->relu, n, c, (const void *const[]) { c }, 1,
+                           (const int[]) { (int)job->element, (int)job->element }, NULL);
+}
+
 /* Terms of a sum that a block takes: 2 kB of a row of b, so that a block of b stays in the second cache. */
 static int64_t block_terms(const gemm_job *job) { return 2048 / job->element; }
 
@@ -315,6 +331,7 @@ static void gemm_task(void *arg, int64_t task, int worker)
         char *c_data = (char *)g->c + c * job->element;
         if (job->slices == 1) {
             run_tile(job, a_data, b_data, c_data, g->c_row, i, m, j, n, p, k, true, worker);
+            finish_tile(job, c_data + (i * g->c_row + j) * job->element, m, n);
         } else {
             char *part = job->parts + (z * job->slices + slice) * g->m * g->n * job->element;
             run_tile(job, a_data, b_data, part, g->n, i, m, j, n, p, k, false, worker);
@@ -347,6 +364,7 @@ static void add_parts_task(void *arg, int64_t z, int worker)
         else
             ADD_PARTS(double);
     }
+    finish_tile(job, (char *)g->c + offset * job->element, g->m, g->n);
 }
 #undef ADD_PARTS
 
@@ -364,6 +382,7 @@ static void run_empty(const gemm_job *job)
         for (int64_t i = 0; i < g->m && !g->bias; i++)
             memset(c + i * g->c_row * job->element, 0, (size_t)(g->n * job->element));
         if (g->bias) start_rows(job, c, g->m, g->n, 0);
+        finish_tile(job, c, g->m, g->n);
     }
 }
 
@@ -374,6 +393,7 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm)
     job.g = *gemm;
     reel_gemm *g = &job.g;
     job.element = (int64_t)reel_dtype_size(g->dtype);
+    if (g->relu) job.relu = reel_pointwise_tile(exec->isa, REEL_PW_RELU, g->dtype);
     job.count = 1;
     for (int i = 0; i < g->batch_ndim; i++) job.count *= g->batch[i];
     if (g->m == 0 || g->n == 0 || job.count == 0) return true;

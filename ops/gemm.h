@@ -6,10 +6,11 @@
 #include <reel/core/dtype.h>
 #include <reel/core/exec.h>
 
-/* c[z] = a[z] b[z] + bias for all z below `batch`; a: [m, k], b: [k, n], c: [m, n] with contiguous rows, bias: [n] or
- * NULL. Strides in elements; those of a and b may be anything (0: broadcast). c overlaps nothing. */
+/* c[z] = a[z] b[z] + bias for all z below `batch`, or max(0, .) of it if `relu`; a: [m, k], b: [k, n], c: [m, n] with
+ * contiguous rows, bias: [n] or NULL. Strides in elements; those of a and b may be anything (0: broadcast). c overlaps nothing. */
 typedef struct reel_gemm {
     reel_dtype dtype; /* float32 or float64 */
+    bool relu;
     int64_t m, n, k;
     const void *a, *b, *bias;
     void *c;

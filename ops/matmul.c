@@ -87,6 +87,7 @@ static bool play_matmul(const reel_play *play)
     g.b_row = b->ndim > 1 ? b->strides[b->ndim - 2] : b->strides[0];
     g.b_column = b->ndim > 1 ? b->strides[b->ndim - 1] : 1;
     g.c_row = g.n;
+    g.relu = play->relu;
     g.batch_ndim = a_lead > b_lead ? a_lead : b_lead;
     for (int i = 0; i < g.batch_ndim; i++) {
         int x = i - (g.batch_ndim - a_lead), y = i - (g.batch_ndim - b_lead);
@@ -96,6 +97,12 @@ static bool play_matmul(const reel_play *play)
         g.c_batch[i] = out->strides[i];
     }
     return reel_gemm_run(play->exec, &g) || reel_play_out_of_memory(play);
+}
+
+/* Every element of the result is a sum over the last axis of the first operand. */
+static double flops_matmul(const reel_play *play)
+{
+    return 2 * (double)play->out[0].numel * (double)play->in[0].shape[play->in[0].ndim - 1];
 }
 
 /* x: [..., M, K] as [rows, K]. */
@@ -142,7 +149,8 @@ static bool vjp_matmul(reel_vjp *vjp)
 
 #define PRODUCT_OP(op)                                                                                                 \
     const reel_op reel_op_##op = {                                                                                     \
-        .name = #op, .infer = infer_##op, .play = play_matmul, .vjp = vjp_matmul, .flags = REEL_OP_STRIDED             \
+        .name = #op, .infer = infer_##op, .play = play_matmul, .vjp = vjp_matmul,                                      \
+        .flags = REEL_OP_STRIDED | REEL_OP_RELU, .flops = flops_matmul                                                 \
     }
 PRODUCT_OP(matmul);
 PRODUCT_OP(mm);
@@ -226,6 +234,7 @@ static bool play_linear(const reel_play *play)
     g.b = w->data;
     g.c = out->data;
     g.bias = bias->data;
+    g.relu = play->relu;
     g.a_row = x->ndim > 1 ? x->strides[x->ndim - 2] : 0;
     g.a_column = x->strides[x->ndim - 1];
     g.b_row = w->strides[1];
@@ -238,6 +247,11 @@ static bool play_linear(const reel_play *play)
         g.c_batch[i] = out->strides[i];
     }
     return reel_gemm_run(play->exec, &g) || reel_play_out_of_memory(play);
+}
+
+static double flops_linear(const reel_play *play)
+{
+    return flops_matmul(play) + (play->in[2].data ? (double)play->out[0].numel : 0);
 }
 
 static bool vjp_linear(reel_vjp *vjp)
@@ -258,8 +272,9 @@ const reel_op reel_op_linear = { .name = "linear",
                                  .infer = infer_linear,
                                  .play = play_linear,
                                  .vjp = vjp_linear,
-                                 .flags = REEL_OP_STRIDED,
-                                 .optional = 1 << 2 };
+                                 .flags = REEL_OP_STRIDED | REEL_OP_RELU,
+                                 .optional = 1 << 2,
+                                 .flops = flops_linear };
 
 /* Whether `small` broadcasts to `shape` without changing it. */
 static bool broadcasts_to(reel_shape small, reel_shape shape)

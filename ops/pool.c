@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Max pooling. Where the maxima stand is kept as taps, places within the window: mostly one byte an output.
 #include <reel/core/autograd.h>
+#include <reel/ops/pointwise_impl.h>
 #include <reel/ops/pool_geometry.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@ typedef struct work {
     const reel_buffer *x, *y, *taps;
     int64_t planes, chunk, x_plane, y_plane;
     reel_pool_plane plane;
+    reel_tile_fn *relu; // of the results, or NULL
 } work;
 
 static bool work_begin(const reel_play *play, const reel_buffer *x, const reel_buffer *y, const reel_buffer *taps,
@@ -84,6 +86,10 @@ static void max_task(void *arg, int64_t chunk, int worker)
         w->kernels->max_f32(&w->plane, p.planes, (const float *)p.x, (float *)p.y, p.taps);
     else
         w->kernels->max_f64(&w->plane, p.planes, (const double *)p.x, (double *)p.y, p.taps);
+    int size = (int)reel_dtype_size(w->y->dtype);
+    if (w->relu)
+        reel_pointwise_run(w->relu, p.planes * w->y_plane, p.y, (const void *const[]) { p.y }, 1,
+                           (const int[]) { size, size }, NULL);
 }
 
 static bool max_play(const reel_play *play)
@@ -92,6 +98,7 @@ static bool max_play(const reel_play *play)
     const reel_buffer *taps = play->n_out > 1 ? &play->out[1] : NULL;
     if (!work_begin(play, &play->in[0], &play->out[0], taps, &w)) return false;
     w.plane.wide = taps && taps->dtype == REEL_I32;
+    if (play->relu) w.relu = reel_pointwise_tile(play->exec->isa, REEL_PW_RELU, play->out[0].dtype);
     work_run(play, max_task, &w);
     return true;
 }
@@ -230,7 +237,8 @@ static bool indices_play(const reel_play *play)
 
 #define ATTRS .attrs_size = sizeof(reel_pool_attrs)
 #define MAX_OP(op_name)                                                                                                \
-    const reel_op reel_op_##op_name = { .name = #op_name, .infer = max_infer, .play = max_play, .vjp = max_vjp, ATTRS };
+    const reel_op reel_op_##op_name = { .name = #op_name, .infer = max_infer, .play = max_play, .vjp = max_vjp,        \
+                                        .flags = REEL_OP_RELU, ATTRS };
 MAX_OP(max_pool1d)
 MAX_OP(max_pool2d)
 MAX_OP(max_pool3d)

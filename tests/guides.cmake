@@ -1,6 +1,6 @@
 # The guides whose code is compiled and run, and a plugin made of one of them.
 include(${PROJECT_SOURCE_DIR}/cmake/Guides.cmake)
-foreach(guide own_op derivatives training)
+foreach(guide own_op derivatives profiling training)
   reel_add_guide(${guide})
 endforeach()
 

@@ -46,6 +46,7 @@
 #define v_select K(reel_v_select)
 #define v_max K(reel_v_max)
 #define v_min K(reel_v_min)
+#define v_relu K(reel_v_relu)
 #define v_abs K(reel_v_abs)
 #define v_sum K(reel_v_sum)
 
@@ -93,6 +94,9 @@ REEL_SIMD_UNUSED V v_select(VI mask, V a, V b) { return (V)((mask & (VI)a) | (~m
 /* A NaN in either operand gives NaN, as PyTorch's maximum and minimum. */
 REEL_SIMD_UNUSED V v_max(V a, V b) { return v_select((VI)(a > b) | (VI)(a != a), a, b); }
 REEL_SIMD_UNUSED V v_min(V a, V b) { return v_select((VI)(a < b) | (VI)(a != a), a, b); }
+
+/* 0 where a < 0: NaN and -0 stay, as they do in the elementwise op. */
+REEL_SIMD_UNUSED V v_relu(V a) { return (V)(~(VI)(a < 0) & (VI)a); }
 
 REEL_SIMD_UNUSED V v_abs(V a)
 {

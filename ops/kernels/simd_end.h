@@ -15,6 +15,7 @@
 #undef v_select
 #undef v_max
 #undef v_min
+#undef v_relu
 #undef v_abs
 #undef v_sum
 #undef REEL_F32
