@@ -26,6 +26,11 @@ static int by_sequence(const void *a, const void *b)
     return (*x)->seq < (*y)->seq ? -1 : (*x)->seq > (*y)->seq;
 }
 
+void reel_nodes_sort(reel_node **nodes, int64_t count)
+{
+    if (count > 1) qsort(nodes, (size_t)count, sizeof *nodes, by_sequence);
+}
+
 static void set_doomed(reel_node *node, bool doomed)
 {
     int writes = node->op->writes ? node->op->writes : 1;
@@ -74,7 +79,7 @@ bool reel_tape_collect(reel_ctx *ctx, reel_collected *g, reel_tensor *const *tar
             if (node->op->flags & REEL_OP_INPLACE) set_doomed(node, false);
     g->replays = g->count;
     ok = ok && reel_grow(ctx, &g->nodes, &g->capacity, g->count + pending, sizeof *g->nodes);
-    if (g->replays > 1) qsort(g->nodes, (size_t)g->replays, sizeof *g->nodes, by_sequence);
+    reel_nodes_sort(g->nodes, g->replays);
     for (reel_node *node = ctx->pending_first; node; node = node->next)
         if (node->needed) {
             if (ok) g->nodes[g->count++] = node;

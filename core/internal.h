@@ -215,6 +215,7 @@ typedef struct reel_collected {
     reel_node **nodes;
     int64_t count, capacity, replays;
 } reel_collected;
+void reel_nodes_sort(reel_node **nodes, int64_t count); /* in order of recording */
 bool reel_tape_collect(reel_ctx *ctx, reel_collected *collected, reel_tensor *const *targets, int64_t count, bool effects);
 
 /* play_plan.c: plays many nodes by their plan. */

@@ -38,12 +38,6 @@ static bool visit(walk *w, reel_tensor *t)
     return true;
 }
 
-static int by_sequence(const void *a, const void *b)
-{
-    const reel_node *const *x = a, *const *y = b;
-    return (*x)->seq < (*y)->seq ? -1 : (*x)->seq > (*y)->seq;
-}
-
 /* Nodes of one step have nearly consecutive numbers: they find their place by number; else they are sorted. */
 static bool order_nodes(walk *w)
 {
@@ -54,7 +48,7 @@ static bool order_nodes(walk *w)
         if (w->nodes[i]->seq > high) high = w->nodes[i]->seq;
     }
     if (high - low >= 8 * (uint64_t)w->n_nodes) {
-        qsort(w->nodes, (size_t)w->n_nodes, sizeof *w->nodes, by_sequence);
+        reel_nodes_sort(w->nodes, w->n_nodes);
         return true;
     }
     size_t places = (size_t)(high - low + 1), bytes = places * sizeof *w->nodes;

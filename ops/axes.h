@@ -69,4 +69,11 @@ static inline reel_dims reel_dims_clean(reel_dims dims)
     return clean;
 }
 
+/* The sizes before, at and after axis `dim`; a scalar is one axis of 1. */
+static inline void reel_split_axes(const reel_buffer *x, int dim, int64_t *outer, int64_t *size, int64_t *inner)
+{
+    *outer = *size = *inner = 1;
+    for (int d = 0; d < x->ndim; d++) *(d < dim ? outer : d == dim ? size : inner) *= x->shape[d];
+}
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Cumulative ops: cumsum, cumprod, logcumsumexp, cummax, cummin, and the linear recurrence their rules come down to.
 #include <reel/core/op.h>
+#include <reel/ops/axes.h>
 #include <reel/ops/index.h>
 #include <reel/ops/kernels/scan.h>
 #include <reel/ops/pointwise.h>
@@ -105,18 +106,8 @@ static job job_of(const reel_play *play)
               .index = play->n_out > 1 ? play->out[1].data : NULL,
               .element = (int64_t)reel_dtype_size(x->dtype),
               .out_element = (int64_t)reel_dtype_size(play->out[0].dtype),
-              .outer = 1,
-              .size = 1,
-              .inner = 1,
               .reverse = a->reverse };
-    for (int d = 0; d < x->ndim; d++) {
-        if (d < dim)
-            j.outer *= x->shape[d];
-        else if (d == dim)
-            j.size = x->shape[d];
-        else
-            j.inner *= x->shape[d];
-    }
+    reel_split_axes(x, dim, &j.outer, &j.size, &j.inner);
     return j;
 }
 

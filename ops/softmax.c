@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // softmax, log_softmax, softmin, and the cotangents they share.
 #include <reel/core/op.h>
+#include <reel/ops/axes.h>
 #include <reel/ops/kernels/softmax.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
@@ -69,18 +70,8 @@ static bool run(const reel_play *play, reel_softmax_kind kind)
               .a = x->data,
               .b = play->n_in > 1 ? play->in[1].data : NULL,
               .out = play->out[0].data,
-              .element = (int64_t)reel_dtype_size(x->dtype),
-              .outer = 1,
-              .size = 1,
-              .inner = 1 };
-    for (int d = 0; d < x->ndim; d++) {
-        if (d < dim)
-            j.outer *= x->shape[d];
-        else if (d == dim)
-            j.size = x->shape[d];
-        else
-            j.inner *= x->shape[d];
-    }
+              .element = (int64_t)reel_dtype_size(x->dtype) };
+    reel_split_axes(x, dim, &j.outer, &j.size, &j.inner);
     j.blocks = (j.inner + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
     int64_t units = j.inner == 1 ? j.outer : j.outer * j.blocks;
     int64_t work = j.size * (j.inner < COLUMN_BLOCK ? j.inner : COLUMN_BLOCK);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // sort, argsort and topk: stable, by radix, on keys whose order as unsigned integers is that of the values.
 #include <reel/core/op.h>
+#include <reel/ops/axes.h>
 #include <reel/ops/index.h>
 #include <reel/ops/reduce_op.h>
 #include <reel/ops/sort.h>
@@ -172,20 +173,10 @@ static bool play_sort(const reel_play *play)
     job j = { .x = x->data,
               .values = play->out[0].data,
               .indices = play->out[1].data,
-              .outer = 1,
-              .size = 1,
-              .inner = 1,
               .kept = x->ndim ? play->out[0].shape[dim] : 1,
               .dtype = x->dtype,
               .descending = a->descending };
-    for (int d = 0; d < x->ndim; d++) {
-        if (d < dim)
-            j.outer *= x->shape[d];
-        else if (d == dim)
-            j.size = x->shape[d];
-        else
-            j.inner *= x->shape[d];
-    }
+    reel_split_axes(x, dim, &j.outer, &j.size, &j.inner);
     int threads = play->exec->threads > 1 ? play->exec->threads : 1;
     j.items = reel_scratch(play->exec, reel_bytes(reel_bytes((size_t)j.size, 2 * sizeof(item)), (size_t)threads));
     if (!j.items) return reel_play_out_of_memory(play);

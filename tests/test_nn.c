@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Modules by name, initialisers, layers, and parameters in files.
-#include <criterion/criterion.h>
+#include "fixture.h"
+
 #include <math.h>
 #include <reel/core/safetensors.h>
 #include <reel/nn/init.h>
@@ -9,33 +10,6 @@
 #include <reel/ops/pointwise.h>
 #include <reel/ops/recurrent.h>
 #include <reel/ops/reduce.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static reel_ctx *ctx;
-static char path[64];
-
-static void set_up(void)
-{
-    ctx = reel_ctx_new(NULL);
-    strcpy(path, "/tmp/reel-nn-XXXXXX");
-    close(mkstemp(path));
-}
-
-static void tear_down(void)
-{
-    unlink(path);
-    reel_ctx_free(ctx);
-}
-
-static void expect_error(reel_error code, const char *reason)
-{
-    const char *message = reel_ctx_error_message(ctx);
-    cr_expect_eq(reel_ctx_error(ctx), code, "error %d: %s", reel_ctx_error(ctx), message);
-    cr_expect(strstr(message, reason) != NULL, "no '%s' in: %s", reason, message);
-    reel_ctx_clear_error(ctx);
-}
 
 static reel_module *new_module(reel_dtype dtype)
 {
@@ -347,6 +321,8 @@ Test(layers, cells_begin_with_zeros, .init = set_up, .fini = tear_down)
 
 /* Files */
 
+#define PATH in_folder("model.safetensors")
+
 static bool same_values(const reel_module *a, const reel_module *b)
 {
     for (int i = 0; i < reel_module_count(a); i++) {
@@ -363,13 +339,13 @@ Test(files, give_back_parameters_and_buffers, .init = set_up, .fini = tear_down)
     cr_assert(reel_eval(run_net(&one, reel_rand(ctx, NULL, REEL_SHAPE(5, 1, 6, 6), REEL_F32, 0, 1))));
     cr_expect_not(same_values(one.module, two.module));
     const reel_text metadata[] = { { "note", "seven" } };
-    cr_assert(reel_module_save(one.module, path, metadata, 1), "%s", reel_ctx_error_message(ctx));
-    cr_assert(reel_module_load(two.module, path, NULL), "%s", reel_ctx_error_message(ctx));
+    cr_assert(reel_module_save(one.module, PATH, metadata, 1), "%s", reel_ctx_error_message(ctx));
+    cr_assert(reel_module_load(two.module, PATH, NULL), "%s", reel_ctx_error_message(ctx));
     cr_expect(same_values(one.module, two.module));
     cr_expect(reel_requires_grad(two.fc.weight) && reel_is_leaf(two.fc.weight));
-    cr_assert(reel_module_load(wide.module, path, NULL), "%s", reel_ctx_error_message(ctx));
+    cr_assert(reel_module_load(wide.module, PATH, NULL), "%s", reel_ctx_error_message(ctx));
     cr_expect_eq(reel_data_f64(wide.fc.weight)[2], (double)reel_data_f32(one.fc.weight)[2]);
-    reel_safetensors *file = reel_safetensors_open(ctx, path);
+    reel_safetensors *file = reel_safetensors_open(ctx, PATH);
     cr_expect_str_eq(reel_safetensors_metadata(file, "note"), "seven");
     reel_safetensors_close(file);
     cr_assert(reel_module_copy(two.module, one.module) && same_values(two.module, one.module));
@@ -382,8 +358,8 @@ Test(files, give_back_parameters_and_buffers, .init = set_up, .fini = tear_down)
 static void expect_refusal(reel_module *module, const char *reason)
 {
     float before = reel_data_f32(reel_module_find(module, "conv1.weight"))[0];
-    cr_expect_not(reel_module_load(module, path, NULL));
-    cr_expect(strstr(reel_ctx_error_message(ctx), path) != NULL, "no file in: %s", reel_ctx_error_message(ctx));
+    cr_expect_not(reel_module_load(module, PATH, NULL));
+    cr_expect(strstr(reel_ctx_error_message(ctx), PATH) != NULL, "no file in: %s", reel_ctx_error_message(ctx));
     expect_error(REEL_ERROR_IO, reason);
     cr_expect_eq(reel_data_f32(reel_module_find(module, "conv1.weight"))[0], before);
 }
@@ -391,23 +367,23 @@ static void expect_refusal(reel_module *module, const char *reason)
 Test(files, of_another_model_are_refused_as_a_whole, .init = set_up, .fini = tear_down)
 {
     net one = make_net(REEL_F32, 3), two = make_net(REEL_F32, 4);
-    cr_assert(reel_module_save(two.module, path, NULL, 0));
+    cr_assert(reel_module_save(two.module, PATH, NULL, 0));
     expect_refusal(one.module, "\"fc.weight\" is [4, 4], and the model's is [3, 4]");
     reel_module_parameter(one.module, "extra", REEL_SHAPE(2));
     expect_refusal(one.module, "\"fc.weight\"");
     net three = make_net(REEL_F32, 3);
-    cr_assert(reel_module_save(three.module, path, NULL, 0));
+    cr_assert(reel_module_save(three.module, PATH, NULL, 0));
     expect_refusal(one.module, "has no tensor \"extra\", which the model needs");
-    cr_assert(reel_module_load(one.module, path, &(reel_module_load_opts) { .allow_missing = true }));
-    cr_assert(reel_module_save(one.module, path, NULL, 0));
+    cr_assert(reel_module_load(one.module, PATH, &(reel_module_load_opts) { .allow_missing = true }));
+    cr_assert(reel_module_save(one.module, PATH, NULL, 0));
     expect_refusal(three.module, "has a tensor \"extra\" that the model has not");
-    cr_assert(reel_module_load(three.module, path, &(reel_module_load_opts) { .allow_unexpected = true }));
+    cr_assert(reel_module_load(three.module, PATH, &(reel_module_load_opts) { .allow_unexpected = true }));
     cr_expect(same_values(three.module, one.module));
     const reel_named whole[] = { { "conv1.weight", reel_zeros(ctx, REEL_SHAPE(4, 1, 3, 3), REEL_I64) } };
-    cr_assert(reel_safetensors_save(ctx, path, whole, 1, NULL, 0));
-    cr_expect_not(reel_module_load(three.module, path, &(reel_module_load_opts) { .allow_missing = true }));
+    cr_assert(reel_safetensors_save(ctx, PATH, whole, 1, NULL, 0));
+    cr_expect_not(reel_module_load(three.module, PATH, &(reel_module_load_opts) { .allow_missing = true }));
     expect_error(REEL_ERROR_IO, "\"conv1.weight\" is int64, and the model's is float32");
-    FILE *file = fopen(path, "wb");
+    FILE *file = fopen(PATH, "wb");
     fputs("no such thing", file);
     fclose(file);
     expect_refusal(three.module, "truncated or no safetensors file");
@@ -427,10 +403,10 @@ Test(files, load_from_under_a_prefix, .init = set_up, .fini = tear_down)
     expect_error(REEL_ERROR_VALUE, "two tensors named \"model.fc.bias\"");
     cr_expect_not(reel_store_put_int(store, "", "step", 1));
     expect_error(REEL_ERROR_VALUE, "two texts named \"step\"");
-    cr_assert(reel_store_save(store, path), "%s", reel_ctx_error_message(ctx));
+    cr_assert(reel_store_save(store, PATH), "%s", reel_ctx_error_message(ctx));
     reel_store_close(store);
 
-    store = reel_store_open(ctx, path);
+    store = reel_store_open(ctx, PATH);
     int64_t step;
     double best, worst, history[3];
     cr_assert(reel_store_int(store, "", "step", &step) && reel_store_double(store, "", "best", &best));
