@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reel's side of the benchmarks: reads "ROW REPEATS" lines from standard input, answers each with the seconds of every
-// repeat on one line. `reel_bench ROW REPEATS` runs one row and ends, for measuring the memory of a process.
+// repeat on one line. `reel_bench ROW REPEATS` runs one row and ends, for measuring the memory of a process;
+// `reel_bench ROW REPEATS profile` writes where the time went, and `... plan` the plan, to standard error.
 #define _POSIX_C_SOURCE 200809L
 #include "models.h"
 
@@ -230,7 +231,16 @@ int main(int argc, char **argv)
     static bench b;
     char line[160];
     bool ok = true;
-    if (argc == 3) {
+    if (argc == 4) {
+        ok = answer(&b, argv[1], 1);
+        if (ok && strcmp(argv[3], "profile") == 0) {
+            reel_profile_begin(b.ctx);
+            ok = answer(&b, argv[1], atoi(argv[2]));
+            reel_profile_write_table(reel_profile_end(b.ctx), stderr);
+        } else if (ok) {
+            reel_plan_write(b.ctx, stderr);
+        }
+    } else if (argc == 3) {
         ok = answer(&b, argv[1], atoi(argv[2]));
     } else {
         setvbuf(stdout, NULL, _IOLBF, 0);

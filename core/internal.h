@@ -170,6 +170,7 @@ struct reel_ctx {
 /* pool.c */
 void *reel_pool_alloc(reel_ctx *ctx, size_t bytes); /* 64-byte aligned; NULL and an error when memory is short */
 void reel_pool_free(reel_ctx *ctx, void *memory, size_t bytes);
+void reel_pool_return(reel_ctx *ctx, void *memory, size_t bytes); /* the same, but to the system */
 void *reel_small_alloc(reel_ctx *ctx, size_t bytes);
 void reel_small_free(reel_ctx *ctx, void *memory, size_t bytes);
 /* Grows the array that `array` points to (a pointer to any pointer) to hold `need` items of `item` bytes; false and an error when memory is short. */

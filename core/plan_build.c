@@ -568,4 +568,5 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     return NULL;
 }
 
-void reel_plan_destroy(reel_ctx *ctx, reel_plan *plan) { reel_pool_free(ctx, plan, plan->bytes); }
+/* Plans are of any size: kept for reuse, their memory would fit few others. */
+void reel_plan_destroy(reel_ctx *ctx, reel_plan *plan) { reel_pool_return(ctx, plan, plan->bytes); }

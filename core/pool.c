@@ -110,6 +110,16 @@ void reel_pool_free(reel_ctx *ctx, void *memory, size_t bytes)
     pool->in_use -= rounded;
 }
 
+void reel_pool_return(reel_ctx *ctx, void *memory, size_t bytes)
+{
+    if (!memory) return;
+    size_t rounded;
+    size_class(bytes, &rounded);
+    ctx->pool.in_use -= rounded;
+    ctx->pool.held -= rounded;
+    system_release(&ctx->pool, memory);
+}
+
 void *reel_small_alloc(reel_ctx *ctx, size_t bytes)
 {
     reel_pool *pool = &ctx->pool;
