@@ -108,6 +108,7 @@ reel_memory_stats reel_ctx_memory(const reel_ctx *ctx)
         .tensors_now = ctx->value_bytes,
         .tensors_peak = ctx->value_peak,
         .pool = ctx->pool.held,
+        .in_use = ctx->pool.in_use,
         .system_allocations = ctx->pool.system_allocations,
         .nodes = ctx->n_nodes,
         .plan_hits = ctx->plan_hits,

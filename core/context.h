@@ -50,6 +50,7 @@ typedef struct reel_memory_stats {
     size_t tensors_now;        /* bytes of tensor values alive now                     */
     size_t tensors_peak;       /* the most there ever were at once, with those inside a plan, or since the last reset */
     size_t pool;               /* bytes held from the system, in use or kept for reuse */
+    size_t in_use;             /* of them in use: by tensors, plans, what plays keep of weights */
     int64_t system_allocations; /* calls to the system's allocator since the start     */
     int64_t nodes;             /* nodes on the tape now                                */
     int64_t plan_hits, plan_misses;

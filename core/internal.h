@@ -24,6 +24,7 @@ typedef struct reel_storage {
     bool borrowed; /* the user's memory: never freed, never overwritten          */
     bool doomed;   /* a pending effect overwrites it; used while collecting only */
     bool shared;   /* one block for small values of a plan: never overwritten   */
+    struct reel_kept *kept; /* what plays keep of this value; see keep.c        */
 } reel_storage;
 
 typedef struct reel_hook {
@@ -181,6 +182,9 @@ void reel_pool_close(reel_ctx *ctx);
 reel_isa reel_isa_detect(void);
 bool reel_isa_parse(const char *name, reel_isa *isa);
 void reel_scratch_release(reel_ctx *ctx);
+
+/* keep.c */
+void reel_kept_drop(reel_ctx *ctx, reel_storage *storage);
 
 /* storage and tensors: tensor.c */
 reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype);

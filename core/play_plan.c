@@ -89,7 +89,8 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
     if (!reel_check_versions(ctx, node)) return false;
     if (!empty) {
         reel_play play = { .op = op, .ctx = ctx, .exec = &ctx->exec, .attrs = node->attrs, .n_in = node->n_in, .n_out = node->n_out,
-                           .in = buffers, .out = buffers + node->n_in, .relu = step->relu >= 0 };
+                           .in = buffers, .out = buffers + node->n_in, .relu = step->relu >= 0,
+                           .node = node };
         int64_t start = ctx->profile ? reel_profile_clock() : 0;
         if (!op->play(&play) || ctx->error) {
             reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", op->name);

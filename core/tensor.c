@@ -22,6 +22,7 @@ reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype)
 void reel_storage_unref(reel_ctx *ctx, reel_storage *storage)
 {
     if (!storage || --storage->refs > 0) return;
+    reel_kept_drop(ctx, storage);
     if (!storage->borrowed) {
         reel_pool_free(ctx, storage->data, storage->bytes);
         ctx->value_bytes -= storage->bytes;

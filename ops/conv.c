@@ -199,7 +199,7 @@ static bool play_conv(const reel_play *play)
     const reel_conv_attrs *a = play->attrs;
     const reel_buffer *x = &play->in[0], *w = &play->in[1], *y = &play->out[0];
     reel_conv_geom g = geometry(a, x, w, y);
-    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu };
+    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu, .play = play };
     bool ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
     return ok ? true : reel_play_out_of_memory(play);
 }

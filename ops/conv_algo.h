@@ -5,6 +5,7 @@
 
 #include <reel/core/dtype.h>
 #include <reel/core/exec.h>
+#include <reel/core/op.h>
 #include <reel/ops/conv.h>
 
 /* A convolution as numbers, always in three spatial axes (those that are missing come first, with size and kernel 1):
@@ -28,7 +29,12 @@ typedef enum reel_conv_pass { REEL_CONV_FORWARD, REEL_CONV_INPUT_GRAD, REEL_CONV
 typedef struct reel_conv_epilogue {
     const void *bias;
     bool relu;
+    const reel_play *play; /* a forward pass: whose input 1 is the weight, for reel_play_keep; or NULL */
 } reel_conv_epilogue;
+
+/* Memory for the weight in an algorithm's layout, which tag and size tell apart: kept from play to play where it may be
+ * (ready: it is filled), or scratch. NULL when memory is short. */
+void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes, bool *ready);
 
 /* One algorithm. The passes return false when scratch memory is short; each overwrites all of its result, whose bits
  * may depend on the geometry and on exec->isa but not on exec->threads. A pass it never supports may be NULL. */

@@ -110,6 +110,14 @@ void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volum
     }
 }
 
+void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes, bool *ready)
+{
+    void *kept = NULL;
+    *ready = false;
+    if (epilogue->play) kept = reel_play_keep(epilogue->play, 1, tag, bytes, ready);
+    return kept ? kept : reel_scratch(exec, bytes);
+}
+
 static const reel_conv_epilogue no_epilogue;
 
 bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,

@@ -229,12 +229,14 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     d->scratch_size = d->sums_at + (size_t)round_up(sums, 16) * d->size;
     d->scratch = reel_scratch(pass->exec, reel_bytes(d->scratch_size, (size_t)pass->exec->threads));
     int64_t padded = round_up(d->outputs, d->lanes);
-    d->packed = reel_scratch(pass->exec, reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size));
+    bool ready;
+    d->packed = reel_conv_filters(pass->exec, d->epilogue, d->by_channel ? 16 : 17,
+                                  reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size), &ready);
     if (!d->scratch || !d->packed || !(d->kernel_taps = kernel_taps(pass->exec, gather, d->kernel)) ||
         !(d->taps = reel_conv_band_taps(pass->exec, &d->bands, gather, d->inputs)) ||
         !(d->pixels = reel_conv_band_points(pass->exec, &d->bands, gather)))
         return false;
-    reel_parallel(pass->exec, d->groups * padded / d->lanes, pack_chunk, d);
+    if (!ready) reel_parallel(pass->exec, d->groups * padded / d->lanes, pack_chunk, d);
     reel_parallel(pass->exec, d->n * d->groups * d->bands.count, band_chunk, d);
     for (int i = 0; i < 3; i++) d->places.size[i] = size[i];
     return true;

@@ -190,10 +190,11 @@ static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather
     p.scratch = reel_scratch(exec, reel_bytes(p.scratch_size, (size_t)exec->threads));
     /* An odd number of cache lines apart, products spread over the sets of a cache. */
     p.filter_stride = (reel_winograd_blocks(inputs * p.target.side->padded, 16) | 1) * 16;
-    p.filters = reel_scratch(exec, reel_bytes((size_t)(s->groups * s->products * p.filter_stride), s->size));
+    bool ready;
+    p.filters = reel_conv_filters(exec, epilogue, (uint32_t)m, reel_bytes((size_t)(s->groups * s->products * p.filter_stride), s->size), &ready);
     p.unit = reel_winograd_steps(exec, inputs, 1);
     if (!p.scratch || !p.filters || !p.unit || !reel_winograd_tables(s, exec, inputs)) return false;
-    reel_parallel(exec, s->groups * p.target.side->padded / s->lanes, filters_chunk, &p);
+    if (!ready) reel_parallel(exec, s->groups * p.target.side->padded / s->lanes, filters_chunk, &p);
     if (!s->phased) {
         reel_parallel(exec, s->groups * p.blocks, block_chunk, &p);
         return true;

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// What plays keep of a weight that does not change: dropped with the value, never when it may change unseen.
+#include <criterion/criterion.h>
+#include <reel/reel.h>
+#include <string.h>
+
+enum { FILTERS = 48, RESULTS = 2 * FILTERS * 18 * 18 };
+
+static reel_tensor *noise(reel_ctx *ctx, uint64_t seed, reel_shape shape)
+{
+    reel_generator random = { .seed = seed };
+    reel_tensor *x = reel_randn(ctx, &random, shape, REEL_F32, 0, 1);
+    reel_eval(x);
+    return x;
+}
+
+static reel_tensor *image(reel_ctx *ctx) { return noise(ctx, 1, REEL_SHAPE(2, 32, 20, 20)); }
+static reel_tensor *weight(reel_ctx *ctx, uint64_t seed) { return noise(ctx, seed, REEL_SHAPE(FILTERS, 32, 3, 3)); }
+
+static const float *convolved(reel_tensor *x, reel_tensor *w, reel_conv_algo algo)
+{
+    const float *y = reel_data_f32(reel_conv2d(x, w, NULL, &(reel_conv_opts) { .algo = algo }));
+    cr_assert(y, "%s", reel_ctx_error_message(reel_ctx_of(x)));
+    return y;
+}
+
+/* What the convolution by weight `seed` is, computed where nothing can have been kept. */
+static void expect_weight(const float *y, uint64_t seed, reel_conv_algo algo, const char *when)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    cr_assert_eq(memcmp(y, convolved(image(ctx), weight(ctx, seed), algo), RESULTS * sizeof *y), 0, "%s, algorithm %d", when, algo);
+    reel_ctx_free(ctx);
+}
+
+Test(keep, convolutions_follow_a_weight_that_is_overwritten)
+{
+    static const reel_conv_algo algos[] = { REEL_CONV_DIRECT, REEL_CONV_IM2COL, REEL_CONV_WINOGRAD2, REEL_CONV_WINOGRAD4,
+                                            REEL_CONV_WINOGRAD6 };
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *x = image(ctx), *w = weight(ctx, 2);
+    for (uint64_t seed = 2; seed < 5; seed++) {
+        if (seed > 2) reel_assign(w, weight(ctx, seed));
+        for (int i = 0; i < 4; i++)
+            for (int a = 0; a < 5; a++)
+                REEL_SCOPE(ctx) expect_weight(convolved(x, w, algos[a]), seed, algos[a], "overwritten");
+    }
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(ctx);
+}
+
+Test(keep, memory_is_taken_when_a_value_is_used_again_and_goes_with_it)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *x = image(ctx), *w = weight(ctx, 2), *other = weight(ctx, 3);
+    for (int i = 0; i < 3; i++) REEL_SCOPE(ctx) convolved(x, w, REEL_CONV_WINOGRAD6);
+    size_t kept = reel_ctx_memory(ctx).in_use;
+    for (int i = 0; i < 3; i++) REEL_SCOPE(ctx) convolved(x, w, REEL_CONV_WINOGRAD6);
+    cr_assert_eq(reel_ctx_memory(ctx).in_use, kept);
+    reel_assign(w, other);
+    REEL_SCOPE(ctx) convolved(x, w, REEL_CONV_WINOGRAD6);
+    size_t filters = (size_t)FILTERS * 32 * 64 * sizeof(float); /* of F(6x6): 64 products a channel pair */
+    size_t slack = filters / 8;                                 /* a plan and the like */
+    cr_assert_leq(reel_ctx_memory(ctx).in_use, kept - filters + slack);
+    for (int i = 0; i < 3; i++) REEL_SCOPE(ctx) convolved(x, w, REEL_CONV_WINOGRAD6);
+    cr_assert_geq(reel_ctx_memory(ctx).in_use, kept);
+    cr_assert_leq(reel_ctx_memory(ctx).in_use, kept + slack);
+    reel_free(w);
+    cr_assert_leq(reel_ctx_memory(ctx).in_use, kept - filters + slack);
+    reel_ctx_free(ctx);
+}
+
+Test(keep, borrowed_memory_may_change_unseen_and_is_read_every_time)
+{
+    static float mine[FILTERS * 32 * 9];
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *x = image(ctx), *w = reel_borrow(ctx, REEL_SHAPE(FILTERS, 32, 3, 3), REEL_F32, mine);
+    for (uint64_t seed = 2; seed < 8; seed++) {
+        reel_copy_out(weight(ctx, seed / 3), mine, sizeof mine);
+        REEL_SCOPE(ctx) expect_weight(convolved(x, w, REEL_CONV_WINOGRAD4), seed / 3, REEL_CONV_WINOGRAD4, "borrowed");
+    }
+    reel_ctx_free(ctx);
+}
+
+Test(keep, training_between_two_uses_is_seen)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *x = image(ctx), *w = reel_set_requires_grad(weight(ctx, 2), true);
+    reel_optim *sgd = reel_sgd_new((reel_params) { .at = &w, .count = 1 }, &(reel_sgd_opts) { .lr = 0.1 });
+    for (int step = 0; step < 3; step++) {
+        for (int i = 0; i < 4; i++) REEL_SCOPE(ctx) convolved(x, w, REEL_CONV_WINOGRAD4);
+        REEL_SCOPE(ctx)
+        {
+            reel_backward(reel_mean(reel_square(reel_conv2d(x, w, NULL, NULL)), REEL_ALL_DIMS, false));
+            reel_optim_step(sgd);
+        }
+        reel_ctx *fresh = reel_ctx_new(NULL);
+        reel_tensor *copy = reel_from(fresh, reel_shape_of(w), REEL_F32, reel_data(w));
+        const float *right = convolved(image(fresh), copy, REEL_CONV_WINOGRAD4);
+        REEL_SCOPE(ctx)
+        cr_assert_eq(memcmp(convolved(x, w, REEL_CONV_WINOGRAD4), right, RESULTS * sizeof *right), 0, "step %d", step);
+        reel_ctx_free(fresh);
+    }
+    reel_optim_free(sgd);
+    reel_ctx_free(ctx);
+}
+
+Test(keep, does_not_use_up_a_memory_limit)
+{
+    size_t needed;
+    for (int tight = 0; tight < 2; tight++) {
+        reel_ctx *ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = 1, .memory_limit = tight ? needed : 0 });
+        reel_tensor *x = image(ctx), *w = weight(ctx, 2);
+        for (int i = 0; i < (tight ? 6 : 1); i++) REEL_SCOPE(ctx) convolved(x, w, REEL_CONV_WINOGRAD6);
+        cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+        if (!tight) needed = reel_ctx_memory(ctx).pool; /* at least what was ever in use */
+        reel_ctx_free(ctx);
+    }
+}
