@@ -172,10 +172,36 @@ struct reel_ctx {
 void *reel_pool_alloc(reel_ctx *ctx, size_t bytes); /* 64-byte aligned; NULL and an error when memory is short */
 void reel_pool_free(reel_ctx *ctx, void *memory, size_t bytes);
 void reel_pool_return(reel_ctx *ctx, void *memory, size_t bytes); /* the same, but to the system */
-void *reel_small_alloc(reel_ctx *ctx, size_t bytes);
-void reel_small_free(reel_ctx *ctx, void *memory, size_t bytes);
-/* Grows the array that `array` points to (a pointer to any pointer) to hold `need` items of `item` bytes; false and an error when memory is short. */
-bool reel_grow(reel_ctx *ctx, void *array, int64_t *capacity, int64_t need, size_t item);
+void *reel_slab_alloc(reel_ctx *ctx, size_t bytes);
+bool reel_grow_array(reel_ctx *ctx, void *array, int64_t *capacity, int64_t need, size_t item);
+
+static inline void *reel_small_alloc(reel_ctx *ctx, size_t bytes)
+{
+    size_t units = (bytes + 63) / 64;
+    reel_block *block = units - 1 < 32 ? ctx->pool.small[units - 1] : NULL;
+    if (!block) return reel_slab_alloc(ctx, bytes);
+    ctx->pool.small[units - 1] = block->next;
+    return block;
+}
+
+static inline void reel_small_free(reel_ctx *ctx, void *memory, size_t bytes)
+{
+    size_t units = (bytes + 63) / 64;
+    if (units > 32) {
+        reel_pool_free(ctx, memory, bytes);
+        return;
+    }
+    reel_block *block = memory;
+    block->next = ctx->pool.small[units - 1];
+    ctx->pool.small[units - 1] = block;
+}
+
+/* Grows the array that `array` points to (a pointer to any pointer) to hold `need` items of `item` bytes; false and an
+ * error when memory is short. */
+static inline bool reel_grow(reel_ctx *ctx, void *array, int64_t *capacity, int64_t need, size_t item)
+{
+    return need <= *capacity || reel_grow_array(ctx, array, capacity, need, item);
+}
 void reel_pool_close(reel_ctx *ctx);
 
 /* exec.c */
@@ -193,7 +219,16 @@ void *reel_tensor_address(const reel_tensor *x);
 reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape); /* refs 0, no handle */
 bool reel_tensor_give_handle(reel_tensor *x);
 void reel_tensor_drop_handle(reel_tensor *x);
-void reel_tensor_ref(reel_tensor *x);
+static inline void reel_tensor_ref(reel_tensor *x)
+{
+    if (x->refs++ == 0 && x->producer) x->producer->live++;
+}
+static inline bool reel_tensor_same_shape(const reel_tensor *a, const reel_tensor *b)
+{
+    bool same = a->ndim == b->ndim;
+    for (int i = 0; i < a->ndim && same; i++) same = a->shape[i] == b->shape[i];
+    return same;
+}
 void reel_tensor_unref(reel_tensor *x);
 void reel_tensor_destroy(reel_tensor *x); /* the object itself; refs are 0 */
 void reel_tensor_set_grad_ref(reel_tensor *leaf, reel_tensor *grad);
@@ -210,7 +245,12 @@ void reel_node_played(reel_node *node);      /* leaves the list of pending nodes
 void reel_tensor_alias(reel_tensor *view, const reel_tensor *base); /* gives a view the memory of what it views */
 void reel_node_mark_reversed(reel_node *node);
 void reel_node_release(reel_node *node);     /* one `live` less */
-void reel_tensor_settle(reel_tensor *x);     /* drops the value when nobody can need it, or cuts history that nobody needs */
+void reel_tensor_settle_value(reel_tensor *x);
+/* Drops the value when nobody can need it, or cuts history that nobody needs. */
+static inline void reel_tensor_settle(reel_tensor *x)
+{
+    if (x->storage && x->pending_uses <= 0 && x->producer && !x->producer->pending && !x->wanted) reel_tensor_settle_value(x);
+}
 void reel_tensor_cut(reel_tensor *x);        /* a played value forgets where it came from */
 void reel_tape_discard_effects(reel_ctx *ctx);
 

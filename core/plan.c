@@ -37,20 +37,27 @@ bool reel_value_outlives(const reel_tensor *t, bool eager)
     return t->handle >= 0 && (eager || t->numel * (int64_t)reel_dtype_size((reel_dtype)t->dtype) <= REEL_KEEP_BYTES);
 }
 
-/* Mixes eight bytes at a time (the multiplier is the golden ratio's). */
+static inline uint64_t mix(uint64_t hash, const uint32_t *two)
+{
+    hash = (hash ^ ((uint64_t)two[0] << 32 | two[1])) * 0x9E3779B97F4A7C15u; /* the golden ratio's bits */
+    return hash ^ hash >> 29;
+}
+
+/* Four chains that do not wait for each other, eight bytes at a time. */
 static uint64_t hash_words(const uint32_t *key, int64_t words)
 {
-    uint64_t hash = (uint64_t)words;
-    for (int64_t i = 0; i + 1 < words; i += 2) {
-        hash = (hash ^ ((uint64_t)key[i] << 32 | key[i + 1])) * 0x9E3779B97F4A7C15u;
-        hash ^= hash >> 29;
-    }
-    if (words & 1) hash = (hash ^ key[words - 1]) * 0x9E3779B97F4A7C15u;
-    return hash ^ hash >> 32;
+    uint64_t h[4] = { (uint64_t)words, 1, 2, 3 };
+    int64_t i = 0;
+    for (; i + 8 <= words; i += 8)
+        for (int k = 0; k < 4; k++) h[k] = mix(h[k], key + i + 2 * k);
+    for (; i < words; i++) h[0] = mix(h[0], (const uint32_t[]){ key[i], 0 });
+    for (int k = 1; k < 4; k++) h[0] = mix(h[0], (const uint32_t[]){ (uint32_t)(h[k] >> 32), (uint32_t)h[k] });
+    return h[0] ^ h[0] >> 32;
 }
 
 bool reel_plan_key(reel_ctx *ctx, reel_play_list *list)
 {
+    for (int64_t n = 0; n < list->n_nodes && !list->overwrites; n++) list->overwrites = list->nodes[n]->op->flags & REEL_OP_INPLACE;
     for (int64_t n = 0; n < list->n_nodes; n++) {
         const reel_node *node = list->nodes[n];
         const reel_op *op = node->op;
@@ -63,6 +70,7 @@ bool reel_plan_key(reel_ctx *ctx, reel_play_list *list)
         if (attrs) put_bytes(list, node->attrs, attrs);
         for (int i = 0; i < node->n_in; i++) {
             reel_tensor *t = node->tensors[i];
+            if (t && t->storage && t->storage->version != node->versions[i] && !list->overwrites) return reel_check_versions(ctx, node);
             if (!t) {
                 put(list, UINT32_MAX);
             } else if (t->plan_id >= 0) {

@@ -31,6 +31,14 @@ typedef struct reel_plan_value {
     bool kept, contiguous;
 } reel_plan_value;
 
+/* What giving a value its memory asks of it, close together. */
+typedef struct reel_plan_place {
+    int64_t offset, bytes;
+    int32_t root;
+    uint8_t place, size; /* of an element */
+    bool kept, made;
+} reel_plan_place;
+
 typedef struct reel_plan_step {
     int32_t node;  /* of an op, else -1                            */
     int32_t group; /* of a fused group, else -1                    */
@@ -53,6 +61,7 @@ typedef struct reel_play_list {
     uint32_t *key;
     int64_t key_words, key_capacity;
     uint64_t hash;
+    bool overwrites; /* some node does: versions are to be checked step by step, else the key's writing has checked them */
 } reel_play_list;
 
 typedef struct reel_plan {
@@ -62,6 +71,7 @@ typedef struct reel_plan {
     uint32_t *key;
     int64_t key_words;
     reel_plan_value *values;
+    reel_plan_place *places;          /* by value                              */
     reel_plan_step *steps;
     reel_plan_node *nodes;
     int32_t *slots;                   /* by node, inputs then outputs: the value, -1 for none             */
@@ -72,7 +82,8 @@ typedef struct reel_plan {
     size_t bytes;                     /* of this block                         */
 } reel_plan;
 
-/* Numbers the values of list->nodes and writes the key. False when memory is short. */
+/* Numbers the values of list->nodes and writes the key. False, with an error, when memory is short or an input has been
+ * overwritten. */
 bool reel_plan_key(reel_ctx *ctx, reel_play_list *list);
 
 /* The plan for a keyed list: from the cache, or made and put there. NULL when memory is short. */

@@ -469,6 +469,16 @@ static bool lay_out_arena(builder *b)
     return true;
 }
 
+static void note_places(reel_plan *plan)
+{
+    for (int32_t v = 0; v < plan->n_values; v++) {
+        const reel_plan_value *value = &plan->values[v];
+        plan->places[v] = (reel_plan_place){ .offset = value->offset, .bytes = value->bytes, .root = value->root, .place = value->place,
+                                             .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype), .kept = value->kept,
+                                             .made = value->made_by >= 0 };
+    }
+}
+
 /* The whole */
 
 static void make_steps(builder *b, reel_fused_op *ops, reel_operand *operands, int32_t *members, int32_t *starts)
@@ -505,7 +515,7 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     size_t n = (size_t)list->n_nodes, v = (size_t)list->n_values, slots = 0;
     for (size_t i = 0; i < n; i++) slots += (size_t)list->nodes[i]->n_in + list->nodes[i]->n_out;
     size_t key_bytes = (size_t)list->key_words * sizeof *list->key;
-    size_t bytes = sizeof(reel_plan) + key_bytes + v * sizeof(reel_plan_value) + n * sizeof(reel_plan_step) +
+    size_t bytes = sizeof(reel_plan) + key_bytes + v * (sizeof(reel_plan_value) + sizeof(reel_plan_place)) + n * sizeof(reel_plan_step) +
                    slots * (sizeof(reel_buffer) + sizeof(int32_t)) +
                    n * (sizeof(reel_plan_node) + sizeof(reel_fused) + sizeof(reel_fused_op)) +
                    slots * sizeof(reel_operand) + 16 * 64;
@@ -525,6 +535,7 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     memcpy(plan->key, list->key, key_bytes);
     plan->values = carve(&at, v * sizeof *plan->values);
     plan->n_values = (int32_t)v;
+    plan->places = carve(&at, v * sizeof *plan->places);
     plan->steps = carve(&at, n * sizeof *plan->steps);
     plan->buffers = carve(&at, slots * sizeof *plan->buffers);
     plan->slots = carve(&at, slots * sizeof *plan->slots);
@@ -560,6 +571,7 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
         find_lifetimes(&b);
         place_values(&b);
         ok = lay_out_arena(&b);
+        note_places(plan);
     }
     if (b.arena.live) reel_pool_free(ctx, b.arena.live, (size_t)b.arena.capacity * sizeof *b.arena.live);
     reel_pool_free(ctx, work, work_bytes);

@@ -35,32 +35,32 @@ static bool place(planned_run *run)
         run->shared->shared = true;
     }
     for (int32_t v = 0; v < plan->n_values; v++) {
-        const reel_plan_value *value = &plan->values[v];
+        const reel_plan_place *place = &plan->places[v];
         reel_tensor *t = run->list.values[v];
-        switch (value->place) {
-        case REEL_PLACE_EXTERNAL: run->address[v] = reel_tensor_address(t); break;
-        case REEL_PLACE_ARENA: run->address[v] = (char *)ctx->arena + value->offset; break;
+        switch (place->place) {
+        case REEL_PLACE_EXTERNAL: run->address[v] = (char *)t->storage->data + t->offset * place->size; break;
+        case REEL_PLACE_ARENA: run->address[v] = (char *)ctx->arena + place->offset; break;
         case REEL_PLACE_SHARED:
-            run->address[v] = (char *)run->shared->data + value->offset;
+            run->address[v] = (char *)run->shared->data + place->offset;
             t->storage = run->shared;
             run->shared->refs++;
-            t->offset = value->offset / (int64_t)reel_dtype_size((reel_dtype)value->dtype);
+            t->offset = place->offset / place->size;
             break;
         case REEL_PLACE_OWN:
-            t->storage = reel_storage_new(ctx, value->bytes, REEL_U8);
+            t->storage = reel_storage_new(ctx, place->bytes, REEL_U8);
             if (!t->storage) return false;
             t->offset = 0;
             run->address[v] = t->storage->data;
             break;
         default:
             run->address[v] = NULL;
-            if (value->root == v) break;
-            run->address[v] = (char *)run->address[value->root] + value->offset;
-            if (value->kept) {
-                reel_tensor *root = run->list.values[value->root];
+            if (place->root == v) break;
+            run->address[v] = (char *)run->address[place->root] + place->offset;
+            if (place->kept) {
+                reel_tensor *root = run->list.values[place->root];
                 t->storage = root->storage;
                 t->storage->refs++;
-                t->offset = root->offset + value->offset / (int64_t)reel_dtype_size((reel_dtype)value->dtype);
+                t->offset = root->offset + place->offset / place->size;
             }
             break;
         }
@@ -86,7 +86,7 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
     }
     if (step->relu >= 0) /* which has taken the place of the op's own result */
         buffers[node->n_in].data = run->address[plan->slots[plan->nodes[step->relu].slot + 1]];
-    if (!reel_check_versions(ctx, node)) return false;
+    if (run->list.overwrites && !reel_check_versions(ctx, node)) return false;
     if (!empty) {
         reel_play play = { .op = op, .ctx = ctx, .exec = &ctx->exec, .attrs = node->attrs, .n_in = node->n_in, .n_out = node->n_out,
                            .in = buffers, .out = buffers + node->n_in, .relu = step->relu >= 0,
@@ -110,7 +110,7 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
 
 static bool play_group_step(planned_run *run, const reel_fused *group)
 {
-    for (int32_t k = 0; k < group->n_ops; k++)
+    for (int32_t k = 0; k < group->n_ops && run->list.overwrites; k++)
         if (!reel_check_versions(run->ctx, run->list.nodes[group->ops[k].node])) return false;
     int64_t start = run->ctx->profile ? reel_profile_clock() : 0;
     if (!reel_fused_play(group, &run->ctx->exec, run->address, run->list.nodes)) return false;
@@ -134,9 +134,9 @@ static void undo(planned_run *run)
 {
     if (run->plan && run->address)
         for (int32_t v = 0; v < run->plan->n_values; v++) {
-            const reel_plan_value *value = &run->plan->values[v];
+            const reel_plan_place *place = &run->plan->places[v];
             reel_tensor *t = run->list.values[v];
-            if (value->made_by < 0 || !value->kept || !t->storage) continue;
+            if (!place->made || !place->kept || !t->storage) continue;
             reel_storage_unref(run->ctx, t->storage);
             t->storage = NULL;
         }

@@ -120,17 +120,11 @@ void reel_pool_return(reel_ctx *ctx, void *memory, size_t bytes)
     system_release(&ctx->pool, memory);
 }
 
-void *reel_small_alloc(reel_ctx *ctx, size_t bytes)
+void *reel_slab_alloc(reel_ctx *ctx, size_t bytes)
 {
     reel_pool *pool = &ctx->pool;
     size_t units = (bytes + 63) / 64;
     if (units > 32) return reel_pool_alloc(ctx, bytes);
-    reel_block **list = &pool->small[units - 1];
-    if (*list) {
-        reel_block *block = *list;
-        *list = block->next;
-        return block;
-    }
     if ((size_t)(pool->slab_end - pool->slab_at) < units * 64) {
         reel_block *slab = system_allocate(pool, SLAB_BYTES);
         if (!slab) return reel_fail(ctx, REEL_ERROR_MEMORY, "the system has no %zu bytes left", SLAB_BYTES);
@@ -145,21 +139,8 @@ void *reel_small_alloc(reel_ctx *ctx, size_t bytes)
     return memory;
 }
 
-void reel_small_free(reel_ctx *ctx, void *memory, size_t bytes)
+bool reel_grow_array(reel_ctx *ctx, void *array, int64_t *capacity, int64_t need, size_t item)
 {
-    size_t units = (bytes + 63) / 64;
-    if (units > 32) {
-        reel_pool_free(ctx, memory, bytes);
-        return;
-    }
-    reel_block *block = memory;
-    block->next = ctx->pool.small[units - 1];
-    ctx->pool.small[units - 1] = block;
-}
-
-bool reel_grow(reel_ctx *ctx, void *array, int64_t *capacity, int64_t need, size_t item)
-{
-    if (need <= *capacity) return true;
     int64_t grown = *capacity < 64 ? 64 : *capacity;
     while (grown < need) grown *= 2;
     void *smaller, *larger = reel_pool_alloc(ctx, reel_bytes((size_t)grown, item));

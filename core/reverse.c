@@ -156,7 +156,7 @@ static bool accumulate(walk *w, const reel_node *node, int i, reel_tensor *grad)
     if (grad->dtype != t->dtype)
         return reel_fail(w->ctx, REEL_ERROR_DTYPE, "%s: the rule gave a %s cotangent for input %d, which is %s", node->op->name,
                          reel_dtype_name((reel_dtype)grad->dtype), i, reel_dtype_name((reel_dtype)t->dtype)) != NULL;
-    if (!reel_shape_equal(reel_shape_of(grad), reel_shape_of(t))) {
+    if (!reel_tensor_same_shape(grad, t)) {
         reel_tensor *summed = reel_sum_to(grad, reel_shape_of(t));
         if (!summed)
             return reel_fail(w->ctx, REEL_ERROR_SHAPE, "%s: the rule gave a cotangent of %s for input %d, which is %s",
@@ -206,7 +206,7 @@ static bool seed_cotangent(walk *w, reel_tensor *output, reel_tensor *cotangent,
     if (!output->requires_grad || output->slot < 0) return true;
     if (!cotangent) cotangent = reel_ones_like(output);
     if (!cotangent) return false;
-    if (cotangent->dtype != output->dtype || !reel_shape_equal(reel_shape_of(cotangent), reel_shape_of(output)))
+    if (cotangent->dtype != output->dtype || !reel_tensor_same_shape(cotangent, output))
         return reel_fail(w->ctx, REEL_ERROR_SHAPE, "grad: output %d is %s %s, but its cotangent is %s %s", k,
                          reel_dtype_name((reel_dtype)output->dtype), reel_shape_format(reel_shape_of(output), a),
                          reel_dtype_name((reel_dtype)cotangent->dtype), reel_shape_format(reel_shape_of(cotangent), b)) != NULL;

@@ -53,7 +53,7 @@ bool reel_infer_same(reel_infer *infer)
     const reel_tensor *x = infer->in[0];
     infer->out[0].dtype = (reel_dtype)x->dtype;
     infer->out[0].shape.ndim = x->ndim;
-    memcpy(infer->out[0].shape.dim, x->shape, x->ndim * sizeof x->shape[0]);
+    for (int i = 0; i < x->ndim; i++) infer->out[0].shape.dim[i] = x->shape[i]; /* a call costs more */
     return true;
 }
 
@@ -64,8 +64,7 @@ bool reel_infer_broadcast(reel_infer *infer)
     bool same = true;
     for (int i = 1; i < infer->n_in && same; i++) {
         const reel_tensor *t = infer->in[i];
-        same = !t || (t->dtype == first->dtype && t->ndim == first->ndim &&
-                      memcmp(t->shape, first->shape, t->ndim * sizeof t->shape[0]) == 0);
+        same = !t || (t->dtype == first->dtype && reel_tensor_same_shape(t, first));
     }
     if (same) return reel_infer_same(infer);
     reel_shape shape = reel_shape_of(first);
@@ -211,10 +210,9 @@ void reel_tensor_cut(reel_tensor *x)
     reel_node_release(node);
 }
 
-void reel_tensor_settle(reel_tensor *x)
+void reel_tensor_settle_value(reel_tensor *x)
 {
     reel_node *node = x->producer;
-    if (!x->storage || !node || node->pending || x->pending_uses > 0 || x->wanted) return;
     reel_ctx *ctx = x->ctx;
     bool keep = x->pinned || x->is_grad ||
                 (x->handle >= 0 && (ctx->eager || x->numel * (int64_t)reel_dtype_size((reel_dtype)x->dtype) <= REEL_KEEP_BYTES));
@@ -311,9 +309,11 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     if (ctx->anomaly) bytes = ((bytes + 7) & ~(size_t)7) + sizeof(reel_node_origin);
     reel_node *node = reel_small_alloc(ctx, bytes);
     if (!node) return NULL;
-    memset(node, 0, sizeof *node);
     node->op = op;
     node->ctx = ctx;
+    node->prev = node->next = NULL;
+    node->live = 0;
+    node->pending = node->replay = node->requires_grad = node->reversed = node->needed = node->useful = node->visited = false;
     node->bytes = (uint32_t)bytes;
     node->n_in = (uint16_t)n_in;
     node->n_out = (uint8_t)n_out;

@@ -39,12 +39,18 @@ reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *
 {
     reel_tensor *t = reel_small_alloc(ctx, sizeof *t);
     if (!t) return NULL;
-    memset(t, 0, offsetof(reel_tensor, shape));
+    /* Field by field: a memset of this size is a slow instruction. */
     t->ctx = ctx;
+    t->producer = NULL;
+    t->storage = NULL;
+    t->extra = NULL;
+    t->offset = t->view_offset = 0;
     t->handle = t->slot = t->plan_id = -1;
+    t->refs = t->pending_uses = t->grad_uses = t->scope = 0;
     t->dtype = (uint8_t)dtype;
     t->ndim = (uint8_t)shape->ndim;
     t->contiguous = true;
+    t->requires_grad = t->pinned = t->is_grad = t->wanted = false;
     int64_t stride = 1;
     for (int i = shape->ndim; i-- > 0;) {
         t->shape[i] = shape->dim[i];
@@ -76,11 +82,6 @@ void reel_tensor_destroy(reel_tensor *x)
         if (grad) reel_tensor_unref(grad);
     }
     reel_small_free(ctx, x, sizeof *x);
-}
-
-void reel_tensor_ref(reel_tensor *x)
-{
-    if (x->refs++ == 0 && x->producer) x->producer->live++;
 }
 
 void reel_tensor_unref(reel_tensor *x)

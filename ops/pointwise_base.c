@@ -80,14 +80,18 @@ void reel_pointwise_promote(reel_tensor **x, int count)
 {
     int full = -1, scalar = -1; /* the dtypes in which operands with and without axes meet */
     bool same = true;
-    for (int i = 0; i < count; i++) {
+    if (!x[0]) return;
+    reel_dtype first = reel_dtype_of(x[0]);
+    for (int i = 1; i < count; i++) {
         if (!x[i]) return;
+        same = same && reel_dtype_of(x[i]) == first;
+    }
+    if (same) return;
+    for (int i = 0; i < count; i++) {
         reel_dtype dtype = reel_dtype_of(x[i]);
         int *meet = reel_ndim(x[i]) > 0 ? &full : &scalar;
         *meet = *meet < 0 ? (int)dtype : (int)reel_dtype_promote((reel_dtype)*meet, dtype);
-        same = same && dtype == reel_dtype_of(x[0]);
     }
-    if (same) return;
     bool raises = full < 0 || (scalar >= 0 && kind((reel_dtype)scalar) > kind((reel_dtype)full));
     for (int i = 0; i < count; i++) x[i] = reel_cast(x[i], (reel_dtype)(raises ? scalar : full));
 }
