@@ -34,7 +34,8 @@ static bool check_gather(const reel_infer *infer, reel_shape x, const reel_tenso
             return reel_infer_fail(infer, REEL_ERROR_SHAPE,
                                    "index has %lld elements on axis %d, the operand it points into only %lld",
                                    (long long)index.dim[k], k, (long long)x.dim[k]);
-    return true;
+    return x.dim[axis] > 0 ||
+           reel_infer_fail(infer, REEL_ERROR_VALUE, "axis %d has no elements that the index could point to", axis);
 }
 
 static bool infer_gather(reel_infer *infer)

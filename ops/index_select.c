@@ -178,8 +178,12 @@ static bool check_sums(const reel_infer *infer, const reel_tensor *src, reel_dty
 
 static bool infer_index_add(reel_infer *infer)
 {
-    return check_sums(infer, infer->in[2], reel_dtype_of(infer->in[0]), reel_shape_of(infer->in[0])) &&
-           reel_infer_same(infer);
+    reel_shape shape = reel_shape_of(infer->in[0]);
+    if (!check_sums(infer, infer->in[2], reel_dtype_of(infer->in[0]), shape)) return false;
+    int axis = reel_axis(((const select_attrs *)infer->attrs)->dim, shape.ndim ? shape.ndim : 1);
+    if (shape.ndim > 0 && shape.dim[axis] == 0 && reel_numel(infer->in[1]) > 0)
+        return reel_infer_fail(infer, REEL_ERROR_VALUE, "axis %d has no elements that the index could point to", axis);
+    return reel_infer_same(infer);
 }
 
 /* out, already filled, plus slices of src. */

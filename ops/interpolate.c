@@ -13,7 +13,7 @@ typedef struct resize_attrs {
     int64_t size[3]; // of the op's output
     int32_t mode;
     int32_t axes; // 1 to 3
-    int64_t align_corners;
+    int32_t align_corners, antialias;
 } resize_attrs;
 
 const reel_op reel_op_interpolate, reel_op_interpolate_adjoint;
@@ -43,9 +43,16 @@ static bool infer_resize(reel_infer *infer)
 
 // ---- taps ----
 
-static int taps_of(int mode)
+// Cells to each side of a position that count, when the filter is widened to the output's cells.
+static double support_of(const resize_attrs *a, int k)
 {
-    switch (mode) {
+    return (a->mode == REEL_INTERPOLATE_BICUBIC ? 2 : 1) * fmax(a->scale[k], 1);
+}
+
+static int64_t taps_of(const resize_attrs *a, int k, int64_t in)
+{
+    if (a->antialias) return (int64_t)fmin(2 * ceil(support_of(a, k)) + 1, (double)in);
+    switch (a->mode) {
     case REEL_INTERPOLATE_LINEAR: return 2;
     case REEL_INTERPOLATE_BICUBIC: return 4;
     default: return 1;
@@ -54,10 +61,9 @@ static int taps_of(int mode)
 
 static int64_t clamp(int64_t i, int64_t size) { return i < 0 ? 0 : i >= size ? size - 1 : i; }
 
-// Cubic convolution with a = -3/4 at distance x (Keys 1981).
-static double cubic(double x)
+// Cubic convolution at distance x (Keys 1981).
+static double cubic(double x, double a)
 {
-    const double a = -0.75;
     x = fabs(x);
     if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
     return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
@@ -72,12 +78,13 @@ static int64_t split(double position, int64_t in, double *t)
     return cell;
 }
 
-static void fill_taps(const resize_attrs *a, int k, int64_t in, int64_t o, int64_t *index, double *weight)
+// Between equal sizes a linear axis is copied whatever the scale (and so PyTorch has it).
+static void fill_taps(const resize_attrs *a, int k, int64_t in, int64_t out, int64_t o, int64_t *index, double *weight)
 {
     double scale = a->scale[k], t, position = a->align_corners ? scale * (double)o : scale * ((double)o + 0.5) - 0.5;
     switch (a->mode) {
     case REEL_INTERPOLATE_LINEAR:
-        index[0] = split(fmax(position, 0), in, &t);
+        index[0] = split(in == out ? (double)o : fmax(position, 0), in, &t);
         index[1] = clamp(index[0] + 1, in);
         weight[0] = 1 - t;
         weight[1] = t;
@@ -86,7 +93,7 @@ static void fill_taps(const resize_attrs *a, int k, int64_t in, int64_t o, int64
         int64_t cell = split(position, in, &t);
         for (int j = 0; j < 4; j++) {
             index[j] = clamp(cell + j - 1, in);
-            weight[j] = cubic(t - (double)(j - 1));
+            weight[j] = cubic(t - (double)(j - 1), -0.75);
         }
         break;
     }
@@ -96,6 +103,27 @@ static void fill_taps(const resize_attrs *a, int k, int64_t in, int64_t o, int64
         index[0] = position < (double)in ? (int64_t)floor(position) : in - 1;
         weight[0] = 1;
     }
+}
+
+// The filter widened by the scale and sampled at the cells' centres, with weights that add up to 1, as Pillow resizes:
+// a hat, or a cubic with a = -1/2. Taps that no cell is left for have weight 0.
+static void fill_wide_taps(const resize_attrs *a, int k, int64_t in, int64_t o, int64_t taps, int64_t *index,
+                           double *weight)
+{
+    double center = a->scale[k] * ((double)o + 0.5), support = support_of(a, k), sum = 0;
+    double narrow = 1 / fmax(a->scale[k], 1);
+    int64_t first = (int64_t)fmin(fmax(center - support + 0.5, 0), (double)in);
+    int64_t end = (int64_t)fmin(center + support + 0.5, (double)in);
+    for (int64_t j = 0; j < taps; j++) {
+        double x = fabs(((double)(first + j) - center + 0.5) * narrow);
+        index[j] = clamp(first + j, in);
+        weight[j] = first + j >= end                     ? 0
+                    : a->mode == REEL_INTERPOLATE_LINEAR ? fmax(1 - x, 0)
+                    : x < 2                              ? cubic(x, -0.5)
+                                                         : 0;
+        sum += weight[j];
+    }
+    for (int64_t j = 0; j < taps && sum != 0; j++) weight[j] /= sum;
 }
 
 // ---- play ----
@@ -114,16 +142,20 @@ static bool fill_axis(const reel_play *play, work *w, int k, int64_t in, int64_t
     const resize_attrs *a = play->attrs;
     reel_resize_axis *axis = &w->r.axis[k];
     bool missing = k < 3 - a->axes;
-    int taps = missing ? 1 : taps_of(a->mode);
+    int64_t taps = missing ? 1 : taps_of(a, k, in);
     size_t entries = reel_bytes((size_t)out, (size_t)taps);
     int64_t *index = reel_scratch(play->exec, reel_bytes(entries, sizeof *index));
     char *weight = reel_scratch(play->exec, reel_bytes(entries, sizeof(double)));
-    if (!index || !weight) return reel_play_out_of_memory(play);
+    double *values = reel_scratch(play->exec, reel_bytes((size_t)taps, sizeof *values));
+    if (!index || !weight || !values) return reel_play_out_of_memory(play);
     for (int64_t o = 0; o < out; o++) {
-        double values[4] = { 1 };
+        values[0] = 1;
         index[o * taps] = 0;
-        if (!missing) fill_taps(a, k, in, o, index + o * taps, values);
-        for (int j = 0; j < taps; j++) {
+        if (!missing && a->antialias)
+            fill_wide_taps(a, k, in, o, taps, index + o * taps, values);
+        else if (!missing)
+            fill_taps(a, k, in, out, o, index + o * taps, values);
+        for (int64_t j = 0; j < taps; j++) {
             if (w->f32)
                 ((float *)weight)[o * taps + j] = (float)values[j];
             else
@@ -282,6 +314,9 @@ reel_tensor *reel_interpolate(reel_tensor *x, const reel_interpolate_opts *opts)
     if (opts->align_corners && !interpolates)
         return reel_fail(reel_ctx_of(x), REEL_ERROR_VALUE,
                          "interpolate: align_corners is for the linear and bicubic modes only");
+    if (opts->antialias && (!interpolates || axes != 2))
+        return reel_fail(reel_ctx_of(x), REEL_ERROR_VALUE,
+                         "interpolate: antialias is for the bilinear and bicubic modes of inputs [N, C, H, W] only");
     if (!wanted_size(reel_ctx_of(x), opts, shape, axes, &size)) return NULL;
     if (opts->mode == REEL_INTERPOLATE_AREA) return area(x, axes, size);
     resize_attrs a;
@@ -289,6 +324,7 @@ reel_tensor *reel_interpolate(reel_tensor *x, const reel_interpolate_opts *opts)
     a.mode = opts->mode;
     a.axes = axes;
     a.align_corners = opts->align_corners;
+    a.antialias = opts->antialias;
     for (int i = 0; i < axes; i++) {
         a.size[3 - axes + i] = size.dim[i];
         a.scale[3 - axes + i] = scale_of(opts, i, shape.dim[2 + i], size.dim[i]);
@@ -320,6 +356,7 @@ static bool call_interpolate(reel_call_args *args)
     bool interpolates = o.mode == REEL_INTERPOLATE_LINEAR || o.mode == REEL_INTERPOLATE_BICUBIC;
     if (interpolates) o.align_corners = reel_args_has(args, "align_corners") && reel_args_bool(args, "align_corners");
     o.recompute_scale = reel_args_bool(args, "recompute_scale_factor");
+    o.antialias = reel_args_bool(args, "antialias");
     o.size.ndim = reel_args_ints(args, "size", o.size.dim, 3);
     double factor[3] = { 0 };
     int factors = o.size.ndim < 0 ? -1 : reel_args_floats(args, "scale_factor", factor, 3);
@@ -340,7 +377,7 @@ const reel_function reel_fn_interpolate = {
     .name = "interpolate",
     .inputs = "input",
     .attrs = "size:ints=none scale_factor:floats=none mode:string=nearest align_corners:bool=none "
-             "recompute_scale_factor:bool=false",
+             "recompute_scale_factor:bool=false antialias:bool=false",
     .call = call_interpolate,
     .formula = "y[n, c, o] = sum over i of input[n, c, i] w(u(o) - i)",
     .shapes = "input: [N, C, L], [N, C, H, W] or [N, C, D, H, W] -> the same with other sizes",

@@ -25,7 +25,7 @@ static reel_tensor *of_difference(difference kind, reel_tensor *d, double knee)
     reel_tensor *near = reel_mul_scalar(reel_square(d), kind == SMOOTH ? 0.5 / knee : 0.5);
     reel_tensor *far = reel_sub_scalar(a, 0.5 * knee);
     if (kind == HUBER) far = reel_mul_scalar(far, knee);
-    return reel_where(kind == SMOOTH ? reel_lt_scalar(a, knee) : reel_le_scalar(a, knee), near, far);
+    return reel_where(reel_lt_scalar(a, knee), near, far);
 }
 
 static reel_tensor *difference_loss(difference kind, reel_tensor *input, reel_tensor *target, double knee,
@@ -253,6 +253,7 @@ static reel_tensor *cosine_similarity(reel_tensor *x1, reel_tensor *x2, int dim,
     if (!reel_loss_check_pair(op, "x1", x1, "x2", x2, false)) return NULL;
     reel_ctx *ctx = reel_ctx_of(x1);
     reel_shape shape = common_shape(reel_shape_of(x1), reel_shape_of(x2));
+    if (shape.ndim == 0 && (dim == 0 || dim == -1)) shape = REEL_SHAPE(1); /* a number is a vector of one */
     if (dim < -shape.ndim || dim >= shape.ndim)
         return reel_fail(ctx, REEL_ERROR_VALUE, "%s: dim is %d, but the operands have %d axes", op, dim, shape.ndim);
     reel_tensor *y = NULL;
@@ -351,7 +352,7 @@ LOSS_ROW(l1_loss, "input target", "reduction:string=mean", "|input - target|")
 LOSS_ROW(smooth_l1_loss, "input target", "reduction:string=mean beta:float=1",
          "d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2")
 LOSS_ROW(huber_loss, "input target", "reduction:string=mean delta:float=1",
-         "d^2 / 2 where d = |input - target| <= delta, else delta (d - delta / 2)")
+         "d^2 / 2 where d = |input - target| < delta, else delta (d - delta / 2)")
 LOSS_ROW(margin_ranking_loss, "input1 input2 target", "margin:float=0 reduction:string=mean",
          "max(0, -target (input1 - input2) + margin)")
 LOSS_ROW(hinge_embedding_loss, "input target", "margin:float=1 reduction:string=mean",

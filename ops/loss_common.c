@@ -20,10 +20,6 @@ reel_tensor *reel_loss_reduce(reel_tensor *losses, reel_reduction reduction)
     switch (reduction) {
     case REEL_REDUCTION_SUM: return reel_sum(losses, REEL_ALL_DIMS, false);
     case REEL_REDUCTION_NONE: return losses;
-    case REEL_REDUCTION_BATCHMEAN: {
-        double batch = reel_ndim(losses) > 0 ? (double)reel_size(losses, 0) : 1;
-        return reel_div_scalar(reel_sum(losses, REEL_ALL_DIMS, false), batch);
-    }
     default: return reel_mean(losses, REEL_ALL_DIMS, false);
     }
 }

@@ -9,7 +9,7 @@
 /* Whether `reduction` is one of the three every loss has; an error otherwise. */
 bool reel_loss_check_reduction(reel_ctx *ctx, const char *op, reel_reduction reduction);
 
-/* Reduces elementwise losses; of them and no others, BATCHMEAN divides by the first axis. */
+/* Reduces elementwise losses: their mean, their sum, or none. */
 reel_tensor *reel_loss_reduce(reel_tensor *losses, reel_reduction reduction);
 
 /* Two operands that broadcast, the first of floating point (or, with `equal`, both, and of one shape); an error in the

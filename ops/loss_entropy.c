@@ -72,8 +72,14 @@ static reel_tensor *cross_entropy(reel_tensor *input, reel_tensor *target, reel_
 {
     if (!input || !target) return NULL;
     if (reel_dtype_is_float(reel_dtype_of(target)) && reel_ndim(input) > 0 &&
-        reel_shape_equal(reel_shape_of(input), reel_shape_of(target)))
+        reel_shape_equal(reel_shape_of(input), reel_shape_of(target))) {
+        if (ignore_index >= 0)
+            return reel_fail(reel_ctx_of(input), REEL_ERROR_VALUE,
+                             "cross_entropy: ignore_index is %lld, but a target of probabilities has no classes to "
+                             "ignore",
+                             (long long)ignore_index);
         return cross_entropy_of_probabilities(input, target, weight, smoothing, reduction);
+    }
     return class_loss(&reel_op_cross_entropy, input, target, weight, ignore_index, smoothing, reduction);
 }
 
@@ -148,16 +154,16 @@ static bool infer_binary(reel_infer *infer)
     return reel_infer_same(infer);
 }
 
-/* x: cot (x - t) / (x (1 - x)), the slope held finite at 0 and 1; t: cot (log(1 - x) - log x), which is not. */
+/* x: cot (x - t) / (x (1 - x)), the slope held finite at 0 and 1 by PyTorch's limit, which is a float's also in
+ * float64; t: cot (log(1 - x) - log x), which is not. */
 static bool vjp_binary(reel_vjp *vjp)
 {
     reel_tensor *x = reel_vjp_input(vjp, 0), *t = reel_vjp_input(vjp, 1);
     if (reel_vjp_wants(vjp, 0)) {
-        reel_tensor *slope = reel_maximum_scalar(reel_mul(x, reel_rsub_scalar(x, 1)), 1e-12);
+        reel_tensor *slope = reel_maximum_scalar(reel_mul(x, reel_rsub_scalar(x, 1)), 1e-12f);
         vjp->grad[0] = reel_mul(vjp->cot[0], reel_div(reel_sub(x, t), slope));
     }
-    if (reel_vjp_wants(vjp, 1))
-        vjp->grad[1] = reel_mul(vjp->cot[0], reel_sub(reel_log1p(reel_neg(x)), reel_log(x)));
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = reel_mul(vjp->cot[0], reel_sub(reel_log1p(reel_neg(x)), reel_log(x)));
     return true;
 }
 
@@ -238,7 +244,11 @@ reel_tensor *reel_kl_div(reel_tensor *input, reel_tensor *target, const reel_kl_
             reel_tensor *safe = reel_masked_fill(target, reel_eq_scalar(target, 0), 1);
             each = reel_sub(reel_mul(target, reel_log(safe)), reel_mul(target, input));
         }
-        loss = reel_scope_return(reel_loss_reduce(each, o.reduction));
+        /* by input's batch, also where target is broader */
+        double batch = reel_ndim(input) > 0 ? (double)reel_size(input, 0) : 1;
+        bool by_batch = o.reduction == REEL_REDUCTION_BATCHMEAN;
+        loss = reel_loss_reduce(each, by_batch ? REEL_REDUCTION_SUM : o.reduction);
+        reel_scope_return(loss = by_batch ? reel_div_scalar(loss, batch) : loss);
     }
     return loss;
 }

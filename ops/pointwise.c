@@ -155,7 +155,7 @@ static bool vjp_pow_scalar(reel_vjp *vjp)
     return true;
 }
 
-/* ---- Playing fmod and remainder of integers, whose divisors must not be 0. ---- */
+/* ---- Playing divisions of integers, whose divisors must not be 0. ---- */
 
 static bool has_zero(const reel_buffer *x)
 {
@@ -191,6 +191,8 @@ static bool play_modulo(const reel_play *play, int code)
 
 static bool play_integer_fmod(const reel_play *play) { return play_modulo(play, REEL_PW_FMOD); }
 static bool play_integer_remainder(const reel_play *play) { return play_modulo(play, REEL_PW_REMAINDER); }
+static bool play_floor_quotient(const reel_play *play) { return play_modulo(play, REEL_PW_FLOOR_QUOTIENT); }
+static bool play_trunc_quotient(const reel_play *play) { return play_modulo(play, REEL_PW_TRUNC_QUOTIENT); }
 
 /* ---- Descriptors and functions. ---- */
 
@@ -211,6 +213,12 @@ static const reel_op integer_fmod_op = {
 };
 static const reel_op integer_remainder_op = {
     .name = "remainder", .infer = infer_modulo, .play = play_integer_remainder, .flags = REEL_OP_STRIDED
+};
+static const reel_op floor_quotient_op = {
+    .name = "div", .infer = infer_modulo, .play = play_floor_quotient, .flags = REEL_OP_STRIDED
+};
+static const reel_op trunc_quotient_op = {
+    .name = "div", .infer = infer_modulo, .play = play_trunc_quotient, .flags = REEL_OP_STRIDED
 };
 
 static const reel_op add_scalar_op = REEL_POINTWISE("add", ADD_SCALAR, reel_pointwise_infer, vjp_add_scalar, 1);
@@ -270,7 +278,14 @@ reel_tensor *reel_add_scalar(reel_tensor *x, double s) { return apply_scalar(&ad
 reel_tensor *reel_sub_scalar(reel_tensor *x, double s) { return apply_scalar(&add_scalar_op, x, -s); }
 reel_tensor *reel_rsub_scalar(reel_tensor *x, double s) { return apply_scalar(&rsub_scalar_op, x, s); }
 reel_tensor *reel_mul_scalar(reel_tensor *x, double s) { return apply_scalar(&mul_scalar_op, x, s); }
-reel_tensor *reel_pow_scalar(reel_tensor *x, double p) { return apply_scalar(&pow_scalar_op, x, p); }
+
+reel_tensor *reel_pow_scalar(reel_tensor *x, double p)
+{
+    if (x && p < 0 && floor(p) == p && !reel_dtype_is_float(reel_dtype_of(x)))
+        return reel_fail(reel_ctx_of(x), REEL_ERROR_VALUE,
+                         "pow: integers to the power of %g are no integers; cast them", p);
+    return apply_scalar(&pow_scalar_op, x, p);
+}
 
 reel_tensor *reel_div_scalar(reel_tensor *x, double s)
 {
@@ -285,6 +300,14 @@ reel_tensor *reel_minimum_scalar(reel_tensor *x, double s) { return reel_clamp(x
 typedef reel_tensor *binary_fn(reel_tensor *a, reel_tensor *b);
 typedef reel_tensor *scalar_fn(reel_tensor *x, double s);
 
+/* A number as a tensor that a can be combined with. */
+static reel_tensor *number_like(const reel_call_args *args, reel_tensor *a, double s)
+{
+    reel_dtype dtype = reel_dtype_of(a);
+    if (!reel_dtype_is_float(dtype)) dtype = floor(s) == s ? REEL_I64 : REEL_F32;
+    return reel_scalar(reel_args_ctx(args), dtype, s);
+}
+
 /* x op other, where `other` is a tensor or a number. */
 static bool call_binary(reel_call_args *args, binary_fn *with_tensor, scalar_fn *with_number, const char *name)
 {
@@ -293,9 +316,7 @@ static bool call_binary(reel_call_args *args, binary_fn *with_tensor, scalar_fn 
     if (!reel_pointwise_operand(args, 1, name, &b, &s)) return false;
     if (b) return reel_args_return(args, with_tensor(a, b));
     if (with_number) return reel_args_return(args, with_number(a, s));
-    reel_dtype dtype = reel_dtype_of(a);
-    if (!reel_dtype_is_float(dtype)) dtype = floor(s) == s ? REEL_I64 : REEL_F32;
-    return reel_args_return(args, with_tensor(a, reel_scalar(reel_args_ctx(args), dtype, s)));
+    return reel_args_return(args, with_tensor(a, number_like(args, a, s)));
 }
 
 #define BINARY(op, with_number, second, text, shape_text)                                                              \
@@ -335,19 +356,42 @@ static bool call_sum(reel_call_args *args, binary_fn *with_tensor, scalar_fn *wi
 static bool call_add(reel_call_args *args) { return call_sum(args, reel_add, reel_add_scalar); }
 static bool call_sub(reel_call_args *args) { return call_sum(args, reel_sub, reel_sub_scalar); }
 
-/* input / other, or its floor or truncation. */
+enum { TRUNC, FLOOR, EXACT };
+
+/* The quotient in floor mode is what the remainder leaves, which no rounding of a / b can lift to the next whole number
+ * (1 // 0.1 is 9, as Python has it). */
+static reel_tensor *floor_of_floats(reel_tensor *a, reel_tensor *b)
+{
+    reel_tensor *plain = reel_floor(reel_div(a, b));
+    reel_tensor *whole = reel_round(reel_div(reel_sub(a, reel_remainder(a, b)), b));
+    return reel_where(reel_logical_or(reel_eq_scalar(b, 0), reel_isinf(b)), plain, whole);
+}
+
+static reel_tensor *rounded_quotient(reel_tensor *a, reel_tensor *b, int mode)
+{
+    reel_tensor *x[] = { a, b };
+    reel_pointwise_promote(x, 2);
+    if (x[0] && !reel_dtype_is_float(reel_dtype_of(x[0])))
+        return reel_apply(mode == FLOOR ? &floor_quotient_op : &trunc_quotient_op, x, 2, NULL, NULL);
+    return mode == FLOOR ? floor_of_floats(x[0], x[1]) : reel_trunc(reel_div(x[0], x[1]));
+}
+
+/* input / other, or its floor or truncation, which of integers is an integer. */
 static bool call_div(reel_call_args *args)
 {
     reel_tensor *y = NULL;
-    int mode = reel_args_has(args, "rounding_mode") ? reel_args_choice(args, "rounding_mode", "trunc floor") : 2;
+    int mode = reel_args_has(args, "rounding_mode") ? reel_args_choice(args, "rounding_mode", "trunc floor") : EXACT;
     if (mode < 0) return false;
     reel_tensor *a = reel_args_input(args, 0), *b;
     double s;
     if (!reel_pointwise_operand(args, 1, "other", &b, &s)) return false;
     REEL_COMPOSITE(reel_args_ctx(args))
     {
-        y = b ? reel_div(a, b) : reel_div_scalar(a, s);
-        reel_scope_return(y = mode == 0 ? reel_trunc(y) : mode == 1 ? reel_floor(y) : y);
+        if (mode == EXACT)
+            y = b ? reel_div(a, b) : reel_div_scalar(a, s);
+        else
+            y = rounded_quotient(a, b ? b : number_like(args, a, s), mode);
+        reel_scope_return(y);
     }
     return reel_args_return(args, y);
 }
@@ -370,6 +414,7 @@ const reel_function reel_fn_div = { .name = "div",
                                     .inputs = "input other?",
                                     .attrs = "other:float=none rounding_mode:string=none",
                                     .call = call_div,
-                                    .formula = "input / other, truncated or floored by rounding_mode",
+                                    .formula =
+                                        "input / other, truncated or floored by rounding_mode (of integers an integer)",
                                     .shapes = BROADCAST,
                                     .orders = -1 };

@@ -76,12 +76,12 @@ static reel_tensor *elu_curve(reel_tensor *x, reel_tensor *g, pointwise_attrs at
     return reel_masked_fill(elu_grad(x, reel_mul_scalar(g, attrs.s[2]), attrs), reel_gt_scalar(x, 0), 0);
 }
 
-/* beta s (1 - s) with s = sigmoid(beta x), up to the threshold. */
+/* beta s (1 - s) with s = sigmoid(beta x), below the threshold. */
 static reel_tensor *softplus_curve(reel_tensor *x, reel_tensor *g, pointwise_attrs attrs)
 {
     reel_tensor *bx = reel_mul_scalar(x, attrs.s[0]);
     reel_tensor *slope = reel_mul_scalar(reel_sigmoid_grad(reel_sigmoid(bx), g), attrs.s[0]);
-    return reel_masked_fill(slope, reel_gt_scalar(bx, attrs.s[1]), 0);
+    return reel_masked_fill(slope, reel_ge_scalar(bx, attrs.s[1]), 0);
 }
 
 COTANGENT(silu_grad, SILU_GRAD, 0, silu_curve)
@@ -209,7 +209,14 @@ reel_tensor *reel_threshold(reel_tensor *x, double threshold, double value)
     return activate(&threshold_op, x, threshold, value, 0);
 }
 
-reel_tensor *reel_hardtanh(reel_tensor *x, double low, double high) { return activate(&hardtanh_op, x, low, high, 0); }
+reel_tensor *reel_hardtanh(reel_tensor *x, double low, double high)
+{
+    if (low > high)
+        return reel_fail(reel_ctx_of(x), REEL_ERROR_VALUE, "hardtanh: min_val is %g, which is above max_val, %g", low,
+                         high);
+    return x && !reel_dtype_is_float(reel_dtype_of(x)) ? reel_clamp(x, low, high)
+                                                       : activate(&hardtanh_op, x, low, high, 0);
+}
 
 reel_tensor *reel_clamp(reel_tensor *x, double low, double high)
 {
@@ -243,7 +250,7 @@ reel_tensor *reel_prelu(reel_tensor *x, reel_tensor *weight)
     reel_tensor *y = NULL;
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     if (!x || !weight) return NULL;
-    int64_t channels = reel_ndim(x) > 1 ? reel_size(x, 1) : reel_ndim(x) == 1 ? reel_size(x, 0) : 1;
+    int64_t channels = reel_ndim(x) > 1 ? reel_size(x, 1) : 1;
     if (reel_numel(weight) != 1 && (reel_ndim(weight) != 1 || reel_numel(weight) != channels))
         return reel_fail(ctx, REEL_ERROR_SHAPE, "prelu: weight %s has neither 1 element nor one for each channel of %s",
                          reel_shape_format(reel_shape_of(weight), a), reel_shape_format(reel_shape_of(x), b));

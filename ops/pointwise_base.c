@@ -40,9 +40,6 @@ bool reel_pointwise_infer_masked(reel_infer *infer)
                                    reel_shape_format(mask, a), reel_shape_format(shape, b));
         wide.dim[wide.ndim - axis] = m == 1 ? n : m;
     }
-    if (infer->n_in == 2 && !reel_shape_equal(wide, shape))
-        return reel_infer_fail(infer, REEL_ERROR_SHAPE, "the mask %s does not broadcast to the input's shape %s",
-                               reel_shape_format(mask, a), reel_shape_format(shape, b));
     return reel_infer_out(infer, 0, values.out[0].dtype, wide);
 }
 

@@ -242,10 +242,21 @@ static bool call_where(reel_call_args *args)
     return reel_args_return(args, reel_where(reel_args_input(args, 0), x[0], x[1]));
 }
 
+/* A tensor as the value is one number without axes, in the input's dtype and with a gradient of its own. */
 static bool call_masked_fill(reel_call_args *args)
 {
-    return reel_args_return(
-        args, reel_masked_fill(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_float(args, "value")));
+    reel_tensor *x = reel_args_input(args, 0), *mask = reel_args_input(args, 1), *value, *y = NULL;
+    double s = 0;
+    if (!reel_pointwise_operand(args, 2, "value", &value, &s)) return false;
+    if (!value) return reel_args_return(args, reel_masked_fill(x, mask, s));
+    if (reel_ndim(value) > 0)
+        return reel_fail(reel_args_ctx(args), REEL_ERROR_SHAPE, "masked_fill: value must have no axes, but has %d",
+                         reel_ndim(value)) != NULL;
+    REEL_COMPOSITE(reel_args_ctx(args))
+    {
+        y = reel_scope_return(reel_where(mask, reel_cast(value, reel_dtype_of(x)), x));
+    }
+    return reel_args_return(args, y);
 }
 
 static bool call_lerp(reel_call_args *args)
@@ -284,11 +295,12 @@ const reel_function reel_fn_where = { .name = "where",
                                       .shapes = "condition (bool), input, other: " THREE_OPERANDS,
                                       .orders = -1 };
 const reel_function reel_fn_masked_fill = { .name = "masked_fill",
-                                            .inputs = "input mask",
-                                            .attrs = "value:float",
+                                            .inputs = "input mask value?",
+                                            .attrs = "value:float=none",
                                             .call = call_masked_fill,
                                             .formula = "mask ? value : input",
-                                            .shapes = "input: any; mask (bool): broadcasts to input -> as input",
+                                            .shapes =
+                                                "input, mask (bool): shapes that broadcast; value: [] -> that shape",
                                             .orders = -1 };
 const reel_function reel_fn_lerp = { .name = "lerp",
                                      .inputs = "input end weight?",

@@ -12,7 +12,7 @@ REEL_BEGIN
 typedef struct reel_pool_opts {
     int64_t kernel[3];   /* window size                                                                      */
     int64_t stride[3];   /* from one window to the next; default: kernel                                     */
-    int64_t padding[3];  /* cells added on both sides, at most half a window                                 */
+    int64_t padding[3];  /* cells added on both sides, at most half the kernel                               */
     int64_t dilation[3]; /* between the cells of a window, default 1; max pooling only                       */
     bool ceil_mode;      /* a last window that starts inside input or left padding counts even if it sticks out */
     bool exclude_pad;    /* average pooling: divide by the cells inside the input (count_include_pad = false) */
@@ -23,7 +23,7 @@ typedef struct reel_pool_opts {
  * x: [N, C, L], [N, C, H, W] or [N, C, D, H, W], float; N may be left out.
  * oH = floor((H + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1, or ceil with ceil_mode.
  * Of equal values the first in row-major order counts (it gets the cotangent); a NaN in a window makes it NaN.
- * Errors: a window larger than the padded input, padding over half a window, sizes below 1. */
+ * Errors: a window larger than the padded input, padding over half the kernel, sizes below 1. */
 REEL_API reel_tensor *reel_max_pool1d(reel_tensor *x, const reel_pool_opts *opts);
 REEL_API reel_tensor *reel_max_pool2d(reel_tensor *x, const reel_pool_opts *opts);
 REEL_API reel_tensor *reel_max_pool3d(reel_tensor *x, const reel_pool_opts *opts);
@@ -40,7 +40,9 @@ REEL_API reel_tensor *reel_avg_pool1d(reel_tensor *x, const reel_pool_opts *opts
 REEL_API reel_tensor *reel_avg_pool2d(reel_tensor *x, const reel_pool_opts *opts);
 REEL_API reel_tensor *reel_avg_pool3d(reel_tensor *x, const reel_pool_opts *opts);
 
-/* y = (sum over the window of x^norm_type)^(1 / norm_type). Reads kernel, stride and ceil_mode only. */
+/* y = (sum over the window of x^norm_type)^(1 / norm_type); with an infinite norm_type the largest (smallest) |x|.
+ * Reads kernel, stride and ceil_mode only. As in PyTorch a window that sticks out in ceil mode counts as if its cells
+ * outside had the mean of those inside. Errors: norm_type 0, and those of avg_pool. */
 REEL_API reel_tensor *reel_lp_pool1d(reel_tensor *x, double norm_type, const reel_pool_opts *opts);
 REEL_API reel_tensor *reel_lp_pool2d(reel_tensor *x, double norm_type, const reel_pool_opts *opts);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Average pooling, regular and adaptive, its adjoint, and power-mean pooling made of it.
+#include <math.h>
 #include <reel/ops/pointwise.h>
+#include <reel/ops/pool.h>
 #include <reel/ops/pool_geometry.h>
 #include <string.h>
 
@@ -142,7 +144,20 @@ static reel_tensor *avg_adaptive(reel_tensor *x, int axes, reel_shape size)
     return reel_apply(avg_op(axes, true), &x, 1, &a, NULL);
 }
 
-// A sum of odd powers may be negative: sign(s) relu(|s|), as PyTorch has it, whose derivative is 0 at 0.
+// With an infinite power the largest or smallest |x| of each window.
+static reel_tensor *extreme_pool(reel_tensor *x, int axes, double p, const reel_pool_opts *opts)
+{
+    reel_pool_opts o = opts ? *opts : (reel_pool_opts) { .ceil_mode = false };
+    for (int i = 0; i < 3; i++) o.padding[i] = o.dilation[i] = 0;
+    reel_tensor *y = reel_abs(x);
+    if (p < 0) y = reel_neg(y);
+    y = axes == 1 ? reel_max_pool1d(y, &o) : reel_max_pool2d(y, &o);
+    return p < 0 ? reel_neg(y) : y;
+}
+
+// A sum of odd powers may be negative: sign(s) relu(|s|), as PyTorch has it, whose derivative is 0 at 0. A window that
+// ceil_mode lets hang over the end counts as if its cells outside had the mean of those inside, which is PyTorch's,
+// too.
 static reel_tensor *lp_pool(reel_tensor *x, int axes, double p, const reel_pool_opts *opts)
 {
     if (!x) return NULL;
@@ -150,12 +165,14 @@ static reel_tensor *lp_pool(reel_tensor *x, int axes, double p, const reel_pool_
     if (p == 0) return reel_fail(reel_ctx_of(x), REEL_ERROR_VALUE, "%s: norm_type must not be 0", op->name);
     reel_pool_attrs a = reel_pool_attrs_of(axes, opts);
     for (int i = 0; i < 3; i++) a.dilation[i] = 1, a.padding[i] = 0;
-    a.divisor = 1;
+    a.divisor = a.ceil_mode ? 0 : 1;
     reel_tensor *y = NULL;
     REEL_COMPOSITE(reel_ctx_of(x))
     {
+        if (isinf(p)) return reel_scope_return(extreme_pool(x, axes, p, opts));
         reel_tensor *power = reel_pow_scalar(x, p);
         reel_tensor *sum = reel_apply(op, &power, 1, &a, NULL);
+        if (a.ceil_mode) sum = reel_mul_scalar(sum, (double)a.kernel[1] * (double)a.kernel[2]);
         y = reel_scope_return(reel_pow_scalar(reel_mul(reel_sign(sum), reel_relu(reel_abs(sum))), 1 / p));
     }
     return y;

@@ -70,10 +70,9 @@ static bool axis_out(const reel_infer *infer, const reel_pool_attrs *a, int k, i
                                    "%s of axis %d must be at least %lld and below 2^31, not %lld", limits[i].name, axis,
                                    (long long)limits[i].least, (long long)limits[i].value);
     int64_t window = a->dilation[k] * (a->kernel[k] - 1) + 1; // below 2^62
-    if (2 * a->padding[k] > window)
-        return reel_infer_fail(infer, REEL_ERROR_VALUE,
-                               "padding %lld of axis %d is over half of the window of %lld cells",
-                               (long long)a->padding[k], axis, (long long)window);
+    if (2 * a->padding[k] > a->kernel[k])
+        return reel_infer_fail(infer, REEL_ERROR_VALUE, "padding %lld of axis %d is over half of the kernel of %lld",
+                               (long long)a->padding[k], axis, (long long)a->kernel[k]);
     int64_t padded;
     if (__builtin_add_overflow(in, 2 * a->padding[k], &padded))
         return reel_infer_fail(infer, REEL_ERROR_SHAPE, "the padded size of axis %d leaves 64 bits", axis);

@@ -32,7 +32,7 @@ static bool run_var(const reel_play *play, reel_finish finish)
 static bool play_var(const reel_play *play) { return run_var(play, REEL_FINISH_VAR); }
 static bool play_std(const reel_play *play) { return run_var(play, REEL_FINISH_STD); }
 
-// g * 2 (x - mean) / (n - correction), with g the cotangent of the variance.
+// g * 2 (x - mean) / max(n - correction, 0), with g the cotangent of the variance.
 static reel_tensor *var_cotangent(reel_vjp *vjp, reel_tensor *g)
 {
     const reel_reduce_attrs *attrs = vjp->attrs;
@@ -41,8 +41,9 @@ static reel_tensor *var_cotangent(reel_vjp *vjp, reel_tensor *g)
     double count = 1;
     for (int d = 0; d < shape.ndim; d++)
         if (mask >> d & 1) count *= (double)shape.dim[d];
-    reel_tensor *x = reel_vjp_input(vjp, 0);
-    return reel_mul(reel_sub(x, reel_mean(x, attrs->dims, true)), reel_mul_scalar(g, 2 / (count - attrs->number)));
+    reel_tensor *x = reel_vjp_input(vjp, 0), *deviation = reel_sub(x, reel_mean(x, attrs->dims, true));
+    if (count <= attrs->number) return reel_mul(reel_mul_scalar(deviation, INFINITY), g); /* NaN where it is 0 */
+    return reel_mul(deviation, reel_mul_scalar(g, 2 / (count - attrs->number)));
 }
 
 static bool vjp_var(reel_vjp *vjp)

@@ -116,7 +116,7 @@ Test(pointwise_shapes, broadcasting_and_strides_agree_with_plain_loops)
                         double right[] = { p * q + r, fmax(fmin(p, q), r), t ? p : q, p + r < q, t ? 3 : p + q + r };
                         if (got[i] != right[j])
                             cr_assert_eq(got[i], right[j], "%s, %s, round %d, op %d, element %lld: %g, not %g", isas[k],
-                                     reel_dtype_name(dtype), round, j, (long long)i, got[i], right[j]);
+                                         reel_dtype_name(dtype), round, j, (long long)i, got[i], right[j]);
                     }
                 }
             }
@@ -308,7 +308,7 @@ Test(pointwise_shapes, derivatives_at_kinks_are_pytorchs)
     SLOPE(with_zero, 0.5, 0.5, 1, 0, 1, 0, 1, 0, 1);
     SLOPE(below_zero, 0.5, 0.5, 0, 1, 0, 1, 0, 1, 1);
     SLOPE(reel_hardsigmoid, 1 / 6., 1 / 6., 1 / 6., 1 / 6., 0, 0, 0, 0, 0);
-    SLOPE(reel_hardswish, 0.5, 0.5, 5 / 6., 1 / 6., 1.5, -0.5, 1, 0, 1);
+    SLOPE(reel_hardswish, 0.5, 0.5, 5 / 6., 1 / 6., 1, 0, 1, 0, 1);
     SLOPE(reel_sign, 0, 0, 0, 0, 0, 0, 0, 0, 0);
     SLOPE(reel_round, 0, 0, 0, 0, 0, 0, 0, 0, 0);
     SLOPE(power_of_0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -348,14 +348,18 @@ Test(pointwise_shapes, bad_operands_are_named)
     refused(ctx, reel_sub(b, b), REEL_ERROR_DTYPE, "sub: bool operands are not supported");
     refused(ctx, reel_where(x, x, x), REEL_ERROR_DTYPE, "where: the mask is float32, not bool");
     refused(ctx, reel_where(b, y, y), REEL_ERROR_SHAPE, "where: the mask [3, 4] does not broadcast with [3, 5]");
-    refused(ctx, reel_masked_fill(zero, b, 1), REEL_ERROR_SHAPE, "masked_fill: the mask [3, 4]");
+    refused(ctx, reel_masked_fill(y, b, 1), REEL_ERROR_SHAPE,
+            "masked_fill: the mask [3, 4] does not broadcast with [3, 5]");
     refused(ctx, reel_fmod(reel_ones_like(zero), zero), REEL_ERROR_VALUE, "fmod: an integer is divided by zero");
     refused(ctx, reel_remainder(reel_ones_like(zero), zero), REEL_ERROR_VALUE,
             "remainder: an integer is divided by zero");
     refused(ctx, reel_glu(y, -1), REEL_ERROR_SHAPE, "glu: dim -1 of [3, 5]");
     refused(ctx, reel_glu(y, 7), REEL_ERROR_SHAPE, "glu: dim 7 of [3, 5]");
     refused(ctx, reel_prelu(x, reel_ones(ctx, REEL_SHAPE(3), REEL_F32)), REEL_ERROR_SHAPE, "prelu: weight [3]");
+    refused(ctx, reel_prelu(zero, reel_ones(ctx, REEL_SHAPE(4), REEL_I64)), REEL_ERROR_SHAPE, "prelu: weight [4]");
     refused(ctx, reel_celu(x, 0), REEL_ERROR_VALUE, "celu: alpha must not be 0");
+    refused(ctx, reel_hardtanh(x, 2, 1), REEL_ERROR_VALUE, "hardtanh: min_val is 2, which is above max_val, 1");
+    refused(ctx, reel_pow_scalar(zero, -1), REEL_ERROR_VALUE, "pow: integers to the power of -1");
     refused(ctx, reel_cast(x, (reel_dtype)77), REEL_ERROR_DTYPE, "cast: there is no dtype 77");
     refused(ctx, reel_exp(NULL), REEL_OK, "");
     refused(ctx, reel_add(x, NULL), REEL_ERROR_CONTEXT, "add: input 1 is missing");

@@ -35,7 +35,7 @@ static windows draw_windows(bool average)
             w.kernel[k] = pairs ? 2 : draw_in(1, k == 2 && draw_in(0, 5) == 0 ? 20 : 4);
             w.stride[k] = pairs ? 2 : draw_in(1, 4);
             w.dilation[k] = average || pairs ? 1 : draw_in(1, 3);
-            w.padding[k] = pairs ? 0 : draw_in(0, (w.dilation[k] * (w.kernel[k] - 1) + 1) / 2);
+            w.padding[k] = pairs ? 0 : draw_in(0, w.kernel[k] / 2);
             w.out[k] = out_size(&w, k);
             fits &= w.out[k] >= 1 && w.in[k] >= w.dilation[k];
         }
@@ -413,8 +413,11 @@ Test(pool, refuses_windows_that_do_not_fit)
     refused(ctx, reel_max_pool2d(x, NULL), "max_pool2d", "kernel");
     refused(ctx, reel_max_pool3d(x, &(reel_pool_opts) { .kernel = { 2, 2, 2 }, .dilation = { INT64_MAX } }),
             "max_pool3d", "dilation");
-    refused(ctx, reel_max_pool1d(line, &(reel_pool_opts) { .kernel = { 2 }, .dilation = { 4 }, .padding = { 2 } }),
+    refused(ctx, reel_max_pool1d(line, &(reel_pool_opts) { .kernel = { 2 }, .dilation = { 2 }, .padding = { 1 } }),
             "max_pool1d", "no cell");
+    refused(ctx,
+            reel_max_pool2d(x, &(reel_pool_opts) { .kernel = { 3, 3 }, .dilation = { 2, 2 }, .padding = { 2, 2 } }),
+            "max_pool2d", "over half");
     refused(ctx, reel_max_pool2d(line, &two), "max_pool2d", "axes");
     refused(ctx, reel_max_pool2d(reel_ones(ctx, REEL_SHAPE(1, 4, 4), REEL_I64), &two), "max_pool2d", "float");
     refused(ctx, reel_avg_pool2d(reel_ones(ctx, REEL_SHAPE(1, 0, 4, 4), REEL_F32), &two), "avg_pool2d", "empty");

@@ -12,12 +12,25 @@ typedef struct resize {
     reel_interpolate_opts opts;
 } resize;
 
-static double cubic(double x)
+static double cubic(double x, double a)
 {
-    const double a = -0.75;
     x = fabs(x);
     if (x <= 1) return (a + 2) * x * x * x - (a + 3) * x * x + 1;
     return x < 2 ? a * x * x * x - 5 * a * x * x + 8 * a * x - 4 * a : 0;
+}
+
+// The same with the filter as wide as the output's cells: of the cells whose centres it covers, input i's part.
+static double wide_weight(const resize *r, double step, int64_t in, int64_t o, int64_t i)
+{
+    bool linear = r->opts.mode == REEL_INTERPOLATE_LINEAR;
+    double wide = fmax(step, 1), center = step * ((double)o + 0.5), support = (linear ? 1 : 2) * wide, sum = 0, own = 0;
+    for (int64_t j = 0; j < in; j++) {
+        if (j < (int64_t)fmax(center - support + 0.5, 0) || j >= (int64_t)(center + support + 0.5)) continue;
+        double x = ((double)j + 0.5 - center) / wide, w = linear ? fmax(0, 1 - fabs(x)) : cubic(x, -0.5);
+        sum += w;
+        if (j == i) own = w;
+    }
+    return sum != 0 ? own / sum : 0;
 }
 
 // The weight of input i in output o of axis k.
@@ -38,13 +51,18 @@ static double weight(const resize *r, int k, int64_t o, int64_t i)
     else
         u = ((double)o + 0.5) * step - 0.5;
     double sum = 0;
+    if (r->opts.antialias) {
+        if (r->opts.align_corners) step = out > 1 ? (double)(in - 1) / (double)(out - 1) : 0;
+        return wide_weight(r, step, in, o, i);
+    }
     if (r->opts.mode == REEL_INTERPOLATE_LINEAR) {
+        if (in == out) return i == o; // whatever the scale
         u = fmin(fmax(u, 0), (double)(in - 1));
         return fmax(0, 1 - fabs(u - (double)i));
     }
     double cell = fmin(floor(u), (double)(in - 1)), t = fmin(fmax(u - cell, 0), 1);
     for (int j = -1; j <= 2; j++)
-        if (fmin(fmax(cell + j, 0), (double)(in - 1)) == (double)i) sum += cubic(t - j);
+        if (fmin(fmax(cell + j, 0), (double)(in - 1)) == (double)i) sum += cubic(t - j, -0.75);
     return sum;
 }
 
@@ -55,6 +73,7 @@ static resize draw_resize(void)
     while (r.opts.mode == REEL_INTERPOLATE_BICUBIC && r.axes != 2);
     bool interpolates = r.opts.mode == REEL_INTERPOLATE_LINEAR || r.opts.mode == REEL_INTERPOLATE_BICUBIC;
     r.opts.align_corners = interpolates && draw_in(0, 1);
+    r.opts.antialias = interpolates && r.axes == 2 && draw_in(0, 1);
     bool by_scale = draw_in(0, 1);
     if (!by_scale) r.opts.size.ndim = r.axes;
     for (int k = 0; k < 3; k++) {
@@ -165,9 +184,11 @@ Test(resize, refuses_what_does_not_fit)
     REFUSE("too large", .scale_factor = { 1e300 });
     REFUSE("", .size = REEL_SHAPE(INT64_MAX, INT64_MAX));
     REFUSE("align_corners", .size = REEL_SHAPE(2, 2), .align_corners = true);
+    REFUSE("antialias", .size = REEL_SHAPE(2, 2), .antialias = true);
     REFUSE("mode 9", .size = REEL_SHAPE(2, 2), .mode = 9);
     x = reel_ones(ctx, REEL_SHAPE(1, 2, 4), REEL_F32);
     REFUSE("bicubic", .size = REEL_SHAPE(2), .mode = REEL_INTERPOLATE_BICUBIC);
+    REFUSE("antialias", .size = REEL_SHAPE(2), .mode = REEL_INTERPOLATE_LINEAR, .antialias = true);
     x = reel_ones(ctx, REEL_SHAPE(2, 4), REEL_F32);
     REFUSE("axes", .size = REEL_SHAPE(2));
     x = reel_ones(ctx, REEL_SHAPE(1, 2, 4), REEL_I64);

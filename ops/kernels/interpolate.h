@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Resizing kernels: each axis has one, two or four taps an output, and the axes are independent.
+// Resizing kernels: each axis has some taps an output, mostly one, two or four, and the axes are independent.
 #ifndef REEL_OPS_KERNELS_INTERPOLATE_H
 #define REEL_OPS_KERNELS_INTERPOLATE_H
 
@@ -8,7 +8,7 @@
 /* Output o of the axis is the sum over k < taps of weight[o * taps + k] times the input at index[o * taps + k]. */
 typedef struct reel_resize_axis {
     int64_t in, out;
-    int taps;
+    int64_t taps;
     const int64_t *index;
     const void *weight; /* of the kernel's dtype */
 } reel_resize_axis;
