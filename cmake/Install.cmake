@@ -39,7 +39,7 @@ set(pc_requires "sleef jansson libpng zlib")
 if(REEL_FFTW)
   string(APPEND pc_requires " fftw3f fftw3")
 endif()
-file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/reel.pc "prefix=${CMAKE_INSTALL_PREFIX}
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/reel.pc "prefix=\${pcfiledir}/../..
 libdir=\${prefix}/${CMAKE_INSTALL_LIBDIR}
 includedir=\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}
 
