@@ -167,11 +167,26 @@ static bool draw_series(reel_writer *writer, const reel_series *s, const axis *x
     return ok;
 }
 
+/* How many points of the curves a box hides. */
+static int64_t count_hidden(const reel_panel *panel, const axis *x, const axis *y, double left, double top, double bottom)
+{
+    int64_t hidden = 0;
+    for (int i = 0; i < panel->n_series; i++)
+        for (int64_t k = 0; k < panel->series[i].count; k++) {
+            double at = place(y, panel->series[i].y[k]);
+            hidden += place(x, panel->series[i].first_x + (double)k) >= left && at >= top && at <= bottom;
+        }
+    return hidden;
+}
+
+/* At the right, above or below, where it hides less of the curves. */
 static bool draw_legend(reel_writer *writer, const reel_panel *panel, const axis *x, const axis *y)
 {
     bool ok = true;
+    double left = x->to - 110, height = 16 * panel->n_series, above = y->to, below = y->from - 10 - height;
+    bool lower = count_hidden(panel, x, y, left, below, y->from) < count_hidden(panel, x, y, left, above, above + 10 + height);
     for (int i = 0; ok && panel->n_series > 1 && i < panel->n_series; i++) {
-        double at = y->to + 14 + 16 * i, left = x->to - 110;
+        double at = (lower ? below : above) + 14 + 16 * i;
         decimal x1 = tenths(left), x2 = tenths(left + 24), h = tenths(at - 4);
         ok = reel_writer_print(writer,
                                "<line x1=\"%s\" y1=\"%s\" x2=\"%s\" y2=\"%s\" stroke=\"%s\" stroke-width=\"1.8\"%s/>\n",
