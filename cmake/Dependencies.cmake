@@ -39,6 +39,8 @@ if(NOT BLAS_FOUND)
     "BLA_VENDOR to another vendor that brings the CBLAS interface.")
 endif()
 
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
 if(REEL_OPENMP)
   find_package(OpenMP COMPONENTS C)
   if(NOT OpenMP_C_FOUND)

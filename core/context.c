@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: MIT
 // The context and its scopes.
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 #include <reel/core/plan.h>
 #include <reel/core/profile.h>
+#include <reel/core/team.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef REEL_HAVE_OPENMP
-#include <omp.h>
-#endif
+#include <unistd.h>
 
 const char *reel_version(void) { return REEL_VERSION; }
 
 static int default_threads(void)
 {
-#ifdef REEL_HAVE_OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
+    const char *asked = getenv("OMP_NUM_THREADS");
+    int threads = asked ? atoi(asked) : 0;
+    if (threads > 0) return threads;
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 0) return CPU_COUNT(&allowed);
 #endif
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 && online < 256 ? (int)online : 1;
 }
 
 static bool environment_flag(const char *name)
@@ -37,6 +44,7 @@ reel_ctx *reel_ctx_new(const reel_ctx_opts *opts)
     ctx->pool.user = opts->allocator_user;
     ctx->pool.limit = opts->memory_limit;
     ctx->scratch.ctx = ctx;
+    reel_team_hold();
     ctx->generator.seed = opts->seed;
     ctx->eager = opts->eager || environment_flag("REEL_EAGER");
     ctx->anomaly = opts->anomaly || environment_flag("REEL_ANOMALY");
@@ -74,6 +82,7 @@ void reel_ctx_free(reel_ctx *ctx)
     if (ctx->scratch.blocks)
         reel_pool_free(ctx, ctx->scratch.blocks, (size_t)ctx->scratch.capacity * sizeof *ctx->scratch.blocks);
     reel_pool_close(ctx);
+    reel_team_release();
     if (ctx->pool.release)
         ctx->pool.release(ctx->pool.user, ctx);
     else

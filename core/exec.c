@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Threads, instruction sets and scratch memory for kernels.
 #include <reel/core/internal.h>
+#include <reel/core/team.h>
 #include <string.h>
 #ifdef REEL_HAVE_OPENMP
 #include <omp.h>
@@ -34,15 +35,15 @@ bool reel_isa_parse(const char *name, reel_isa *isa)
 
 void reel_parallel(const reel_exec *exec, int64_t chunks, reel_task *task, void *arg)
 {
-#ifdef REEL_HAVE_OPENMP
     int threads = exec->threads < chunks ? exec->threads : (int)chunks;
+#ifdef REEL_HAVE_OPENMP
     if (threads > 1 && !omp_in_parallel()) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
         for (int64_t chunk = 0; chunk < chunks; chunk++) task(arg, chunk, omp_get_thread_num());
         return;
     }
 #else
-    (void)exec;
+    if (threads > 1 && reel_team_run(threads, chunks, task, arg)) return;
 #endif
     for (int64_t chunk = 0; chunk < chunks; chunk++) task(arg, chunk, 0);
 }

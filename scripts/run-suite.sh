@@ -5,7 +5,6 @@ set -u
 build=$1
 shift
 log=$build/tests.log
-export OMP_WAIT_POLICY=passive # suites run side by side: waiting threads must not keep the others from running
 ctest --test-dir "$build" --output-on-failure --verbose --parallel "$(nproc 2>/dev/null || echo 2)" "$@" >"$log" 2>&1
 status=$?
 grep -E '^ *[0-9]+/[0-9]+ Test|\[SKIP\]|skipped:' "$log" | sed 's/^ *//'
