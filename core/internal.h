@@ -211,6 +211,7 @@ void reel_scratch_release(reel_ctx *ctx);
 
 /* keep.c */
 void reel_kept_drop(reel_ctx *ctx, reel_storage *storage);
+void reel_kept_forget(reel_ctx *ctx, const reel_node *node); /* of a play that failed: what it keeps may not be filled */
 
 /* storage and tensors: tensor.c */
 reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype);

@@ -26,6 +26,12 @@ void reel_kept_drop(reel_ctx *ctx, reel_storage *storage)
     }
 }
 
+void reel_kept_forget(reel_ctx *ctx, const reel_node *node)
+{
+    for (int i = 0; i < node->n_in; i++)
+        if (node->tensors[i] && node->tensors[i]->storage) reel_kept_drop(ctx, node->tensors[i]->storage);
+}
+
 /* Memory that its owner may write behind our back, or that is part of a larger block, says nothing by its version. */
 static reel_storage *storage_of(const reel_play *play, int i)
 {

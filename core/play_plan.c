@@ -93,6 +93,7 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
                            .node = node };
         int64_t start = ctx->profile ? reel_profile_clock() : 0;
         if (!op->play(&play) || ctx->error) {
+            reel_kept_forget(ctx, node);
             reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", op->name);
             return false;
         }
