@@ -102,5 +102,7 @@ const reel_function reel_fn_scaled_dot_product_attention = {
     .formula = "softmax(query key^T scale + attn_mask) value",
     .shapes = "query: [..., L, D]; key: [..., S, D]; value: [..., S, E]; attn_mask: broadcastable to [..., L, S] -> "
               "[..., L, E]",
+    .errors =
+        "operands that are not of one floating dtype; a mask together with is_causal; dropout_p outside of [0, 1]",
     .orders = -1,
 };

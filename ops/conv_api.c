@@ -236,6 +236,14 @@ static bool call_convolve(reel_call_args *args)
         args, reel_convolve(reel_args_input(args, 0), reel_args_input(args, 1), (reel_convolve_mode)mode));
 }
 
+#define REEL_CONV_ERRORS                                                                                               \
+    "stride, dilation or groups below 1, padding below 0; padding 'same' with a stride; channels that groups does "    \
+    "not divide, or other than the weight's; a bias that is not [K]; an empty kernel, or one larger than the padded "  \
+    "input; an empty space axis; dtypes that differ or are no floats"
+#define REEL_CONV_TRANSPOSE_ERRORS                                                                                     \
+    "stride, dilation or groups below 1, padding below 0; output_padding that is not below stride or dilation; "       \
+    "channels that groups does not divide, or other than the weight's; a bias that is not [K]; an empty kernel, "      \
+    "input or output axis; dtypes that differ or are no floats"
 #define REEL_CONV_ROW(rank, spatial, kernel, out)                                                                      \
     const reel_function reel_fn_conv##rank##d = {                                                                      \
         .name = "conv" #rank "d",                                                                                      \
@@ -246,6 +254,7 @@ static bool call_convolve(reel_call_args *args)
                    "weight[k, c, t]",                                                                                  \
         .shapes = "input: [N, C, " spatial "] or [C, " spatial "]; weight: [K, C / groups, " kernel                    \
                   "]; bias: [K] -> [N, K, " out "]",                                                                   \
+        .errors = REEL_CONV_ERRORS,                                                                                    \
         .orders = -1,                                                                                                  \
     };                                                                                                                 \
     const reel_function reel_fn_conv_transpose##rank##d = {                                                            \
@@ -256,12 +265,15 @@ static bool call_convolve(reel_call_args *args)
         .formula = "y[n, k, i * stride - padding + t * dilation] += x[n, c, i] * weight[c, k, t], plus bias[k]",       \
         .shapes = "input: [N, C, " spatial "] or [C, " spatial "]; weight: [C, K / groups, " kernel                    \
                   "]; bias: [K] -> [N, K, " out "]",                                                                   \
+        .errors = REEL_CONV_TRANSPOSE_ERRORS,                                                                          \
         .orders = -1,                                                                                                  \
     };
 REEL_CONV_ROW(1, "W", "kW", "oW")
 REEL_CONV_ROW(2, "H, W", "kH, kW", "oH, oW")
 REEL_CONV_ROW(3, "D, H, W", "kD, kH, kW", "oD, oH, oW")
 #undef REEL_CONV_ROW
+#undef REEL_CONV_ERRORS
+#undef REEL_CONV_TRANSPOSE_ERRORS
 
 const reel_function reel_fn_convolve = {
     .name = "convolve",
@@ -270,5 +282,7 @@ const reel_function reel_fn_convolve = {
     .call = call_convolve,
     .formula = "z[i] = sum over t of x[i - t] * y[t]",
     .shapes = "x: [A...]; y: [B...], 1 to 3 axes -> full: [A + B - 1...]; same: [A...]; valid: [|A - B| + 1...]",
+    .errors = "signals of different rank, of more than 3 axes or empty; mode valid when neither signal holds the other "
+              "on every axis; dtypes that differ or are no floats",
     .orders = -1,
 };

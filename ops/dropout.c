@@ -188,7 +188,7 @@ reel_tensor *reel_dropout3d(reel_tensor *input, double p, bool training, reel_ge
 
 /* ---- Table rows ---- */
 
-#define DROPOUT_ROW(symbol, text, sizes)                                                                               \
+#define DROPOUT_ROW(symbol, text, sizes, refused)                                                                      \
     static bool call_##symbol(reel_call_args *args)                                                                    \
     {                                                                                                                  \
         return reel_args_return(args, reel_##symbol(reel_args_input(args, 0), reel_args_float(args, "p"),              \
@@ -201,12 +201,17 @@ reel_tensor *reel_dropout3d(reel_tensor *input, double p, bool training, reel_ge
         .call = call_##symbol,                                                                                         \
         .formula = text,                                                                                               \
         .shapes = sizes,                                                                                               \
+        .errors = refused,                                                                                             \
         .orders = -1,                                                                                                  \
     };
-DROPOUT_ROW(dropout, "input / (1 - p), or 0 with probability p, by element", "input: any -> the same")
-DROPOUT_ROW(dropout1d, "input / (1 - p), or 0 with probability p, by channel", "input: [N, C, L] or [C, L] -> the same")
+DROPOUT_ROW(dropout, "input / (1 - p), or 0 with probability p, by element", "input: any -> the same",
+            "p outside of [0, 1]; an input that is not float32 or float64")
+DROPOUT_ROW(dropout1d, "input / (1 - p), or 0 with probability p, by channel", "input: [N, C, L] or [C, L] -> the same",
+            "p outside of [0, 1]; another rank; an input that is not float32 or float64")
 DROPOUT_ROW(dropout2d, "input / (1 - p), or 0 with probability p, by channel",
-            "input: [N, C, H, W] or [N, C, L] -> the same")
+            "input: [N, C, H, W] or [N, C, L] -> the same",
+            "p outside of [0, 1]; another rank; an input that is not float32 or float64")
 DROPOUT_ROW(dropout3d, "input / (1 - p), or 0 with probability p, by channel",
-            "input: [N, C, D, H, W] or [C, D, H, W] -> the same")
+            "input: [N, C, D, H, W] or [C, D, H, W] -> the same",
+            "p outside of [0, 1]; another rank; an input that is not float32 or float64")
 #undef DROPOUT_ROW

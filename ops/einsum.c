@@ -362,10 +362,15 @@ static bool call_einsum(reel_call_args *args)
     for (int i = 0; i < n; i++) xs[i] = reel_args_input(args, i);
     return reel_args_return(args, reel_einsum(reel_args_string(args, "equation"), xs, n));
 }
-const reel_function reel_fn_einsum = { .name = "einsum",
-                                       .inputs = "operands*",
-                                       .attrs = "equation:string",
-                                       .call = call_einsum,
-                                       .formula = "sum of products over the labels that the result does not name",
-                                       .shapes = "operands: one axis a label -> one axis a label of the result",
-                                       .orders = -1 };
+const reel_function reel_fn_einsum = {
+    .name = "einsum",
+    .inputs = "operands*",
+    .attrs = "equation:string",
+    .call = call_einsum,
+    .formula = "sum of products over the labels that the result does not name",
+    .shapes = "operands: one axis a label -> one axis a label of the result",
+    .errors = "an equation that is not letters, commas, '...' and '->'; a space within one operand's labels; labels "
+              "and axes of different number; one label for two sizes; a label of the result that no operand has, or "
+              "twice; more than 8 axes; dtypes that differ or are no floats",
+    .orders = -1
+};

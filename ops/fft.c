@@ -203,6 +203,22 @@ typedef struct request {
     double scale;
 } request;
 
+// The operands of a transform, checked in its own name.
+static bool check_parts(const char *name, reel_tensor *re, reel_tensor *im)
+{
+    reel_ctx *ctx = reel_ctx_of(re);
+    if (!reel_dtype_is_float(reel_dtype_of(re)))
+        return reel_fail(ctx, REEL_ERROR_DTYPE, "%s: takes float32 or float64, not %s", name,
+                         reel_dtype_name(reel_dtype_of(re))) != NULL;
+    if (!im || (reel_dtype_of(re) == reel_dtype_of(im) && reel_shape_equal(reel_shape_of(re), reel_shape_of(im))))
+        return true;
+    char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
+    return reel_fail(ctx, REEL_ERROR_SHAPE,
+                     "%s: the real part, %s %s, and the imaginary part, %s %s, must have one shape and dtype", name,
+                     reel_dtype_name(reel_dtype_of(re)), reel_shape_format(reel_shape_of(re), a),
+                     reel_dtype_name(reel_dtype_of(im)), reel_shape_format(reel_shape_of(im), b)) != NULL;
+}
+
 // Axes and lengths of a transform of x. `half`: the last length counts real values, of which x has half the bins.
 static bool read_request(request *r, reel_tensor *x, const reel_fft_opts *opts, bool inverse, bool half)
 {
@@ -270,7 +286,7 @@ static bool complex_fft(const char *name, bool inverse, reel_tensor *re, reel_te
 {
     request r = { .name = name };
     *out_re = *out_im = NULL;
-    if (!re || !read_request(&r, re, opts, inverse, false)) return false;
+    if (!re || !check_parts(name, re, im) || !read_request(&r, re, opts, inverse, false)) return false;
     REEL_COMPOSITE(reel_ctx_of(re))
     {
         reel_tensor *pair[2] = { re, im ? im : reel_zeros_like(re) };
@@ -296,7 +312,7 @@ bool reel_rfft(reel_tensor *x, const reel_fft_opts *opts, reel_tensor **out_re, 
 {
     request r = { .name = "rfft" };
     *out_re = *out_im = NULL;
-    if (!x || !read_request(&r, x, opts, false, false)) return false;
+    if (!x || !check_parts(r.name, x, NULL) || !read_request(&r, x, opts, false, false)) return false;
     REEL_COMPOSITE(reel_ctx_of(x))
     {
         int last = r.count - 1;
@@ -315,7 +331,7 @@ reel_tensor *reel_irfft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *o
 {
     request r = { .name = "irfft" };
     reel_tensor *y = NULL;
-    if (!re || !read_request(&r, re, opts, true, true)) return NULL;
+    if (!re || !check_parts(r.name, re, im) || !read_request(&r, re, opts, true, true)) return NULL;
     REEL_COMPOSITE(reel_ctx_of(re))
     {
         int last = r.count - 1;
@@ -378,6 +394,9 @@ static bool call_irfft(reel_call_args *args, bool many)
 
 #define ONE "n:int=none dim:int=-1 norm:string=backward"
 #define MANY "s:ints=none dim:ints=none norm:string=backward"
+#define FFT_ERRORS                                                                                                     \
+    "a length below 1; lists of different length; a real and an imaginary part that differ in shape or dtype; an "     \
+    "input that is not float32 or float64; a build without FFTW"
 #define ROW(op, in, attributes, does, shape, ...)                                                                      \
     static bool row_##op(reel_call_args *args) { return __VA_ARGS__; }                                                 \
     const reel_function reel_fn_##op = {                                                                               \
@@ -387,6 +406,7 @@ static bool call_irfft(reel_call_args *args, bool many)
         .call = row_##op,                                                                                              \
         .formula = does,                                                                                               \
         .shapes = shape,                                                                                               \
+        .errors = FFT_ERRORS,                                                                                          \
         .orders = -1,                                                                                                  \
     };
 ROW(fft, "input imag?", ONE, "X_k = sum_t x_t exp(-2 pi i k t / n)", "input, imag: [..., n] -> a pair of the same",

@@ -286,6 +286,8 @@ const reel_function reel_fn_unfold = {
     .call = call_unfold,
     .formula = "y[(c * kH + i) * kW + j, l] = input[c, h, w], cell (i, j) of window l",
     .shapes = "input: [N, C, H, W] or [C, H, W] -> [N, C * kH * kW, L]",
+    .errors = "kernel_size, stride or dilation below 1, padding below 0, or one of them from 2^31 on; a window larger "
+              "than the padded image; an empty channel axis; an input that is not float32 or float64",
     .orders = -1,
 };
 const reel_function reel_fn_fold = {
@@ -295,6 +297,9 @@ const reel_function reel_fn_fold = {
     .call = call_fold,
     .formula = "y[c, h, w] = sum of input[(c * kH + i) * kW + j, l] over the cells (i, j) of windows l at (h, w)",
     .shapes = "input: [N, C * kH * kW, L] or [C * kH * kW, L] -> [N, C, output_size]",
+    .errors = "kernel_size, stride or dilation below 1, padding below 0, or one of them from 2^31 on; a window larger "
+              "than the padded output; rows that the kernel's cells do not divide; columns that are not the output's "
+              "windows; an input that is not float32 or float64",
     .orders = -1,
 };
 const reel_function reel_fn_pixel_shuffle = {
@@ -304,6 +309,7 @@ const reel_function reel_fn_pixel_shuffle = {
     .call = call_shuffle,
     .formula = "y[c, h * r + i, w * r + j] = input[(c * r + i) * r + j, h, w]",
     .shapes = "input: [.., C * r * r, H, W] -> [.., C, H * r, W * r]",
+    .errors = "a factor below 1; channels that its square does not divide",
     .orders = -1,
 };
 const reel_function reel_fn_pixel_unshuffle = {
@@ -313,5 +319,6 @@ const reel_function reel_fn_pixel_unshuffle = {
     .call = call_unshuffle,
     .formula = "y[(c * r + i) * r + j, h, w] = input[c, h * r + i, w * r + j]",
     .shapes = "input: [.., C, H * r, W * r] -> [.., C * r * r, H, W]",
+    .errors = "a factor below 1; a height or width that it does not divide",
     .orders = -1,
 };

@@ -358,13 +358,17 @@ static bool call_gather(reel_call_args *args)
     return reel_args_return(
         args, reel_gather(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_axis(args, "dim")));
 }
-const reel_function reel_fn_gather = { .name = "gather",
-                                       .inputs = "input index",
-                                       .attrs = "dim:int",
-                                       .call = call_gather,
-                                       .formula = "y[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on",
-                                       .shapes = "input: any; index: integers of that rank -> index's",
-                                       .orders = -1 };
+const reel_function reel_fn_gather = {
+    .name = "gather",
+    .inputs = "input index",
+    .attrs = "dim:int",
+    .call = call_gather,
+    .formula = "y[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on",
+    .shapes = "input: any; index: integers of that rank -> index's",
+    .errors = "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); "
+              "an index with more elements than input on another axis than dim",
+    .orders = -1
+};
 
 static bool call_scatter_add(reel_call_args *args)
 {
@@ -378,6 +382,9 @@ const reel_function reel_fn_scatter_add = {
     .call = call_scatter_add,
     .formula = "x with src[i][j][k] added at [index[i][j][k]][j][k] for dim 0, and so on",
     .shapes = "input: any; index: integers of that rank; src: index's or larger -> input's",
+    .errors =
+        "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); an "
+        "index with more elements than src, or than input on another axis than dim; src of another dtype; bools",
     .orders = -1
 };
 
@@ -399,5 +406,7 @@ const reel_function reel_fn_take_along_dim = {
     .call = call_take_along_dim,
     .formula = "gather that broadcasts; without dim, of the flattened elements",
     .shapes = "input: any; indices: integers that broadcast beside dim -> the broadcast shape",
+    .errors = "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); "
+              "shapes that do not broadcast beside dim",
     .orders = -1
 };

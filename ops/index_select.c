@@ -483,13 +483,17 @@ static bool call_index_select(reel_call_args *args)
     return reel_args_return(
         args, reel_index_select(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_axis(args, "dim")));
 }
-const reel_function reel_fn_index_select = { .name = "index_select",
-                                             .inputs = "input index",
-                                             .attrs = "dim:int",
-                                             .call = call_index_select,
-                                             .formula = "slices index[0], index[1], ... of axis dim",
-                                             .shapes = "input: [..., n, ...]; index: [m] integers -> [..., m, ...]",
-                                             .orders = -1 };
+const reel_function reel_fn_index_select = {
+    .name = "index_select",
+    .inputs = "input index",
+    .attrs = "dim:int",
+    .call = call_index_select,
+    .formula = "slices index[0], index[1], ... of axis dim",
+    .shapes = "input: [..., n, ...]; index: [m] integers -> [..., m, ...]",
+    .errors = "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); "
+              "an index of two axes or more",
+    .orders = -1
+};
 
 static bool call_index_add(reel_call_args *args)
 {
@@ -510,6 +514,8 @@ const reel_function reel_fn_index_add = {
     .call = call_index_add,
     .formula = "x with alpha times slice k of source added to its slice index[k] along dim",
     .shapes = "input: [..., n, ...]; index: [m] integers; source: [..., m, ...] -> input's",
+    .errors = "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); "
+              "an index of two axes or more; a source that has not one slice an index; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -519,23 +525,30 @@ static bool call_embedding(reel_call_args *args)
     if (opts.has_padding_idx) opts.padding_idx = reel_args_int(args, "padding_idx");
     return reel_args_return(args, reel_embedding(reel_args_input(args, 0), reel_args_input(args, 1), &opts));
 }
-const reel_function reel_fn_embedding = { .name = "embedding",
-                                          .inputs = "input weight",
-                                          .attrs = "padding_idx:int=none",
-                                          .call = call_embedding,
-                                          .formula = "row input[...] of weight; row padding_idx gets no gradient",
-                                          .shapes = "input: [...] integers; weight: [V, D] -> [..., D]",
-                                          .orders = -1 };
+const reel_function reel_fn_embedding = {
+    .name = "embedding",
+    .inputs = "input weight",
+    .attrs = "padding_idx:int=none",
+    .call = call_embedding,
+    .formula = "row input[...] of weight; row padding_idx gets no gradient",
+    .shapes = "input: [...] integers; weight: [V, D] -> [..., D]",
+    .errors = "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); "
+              "a weight that is no matrix; padding_idx outside of [-rows, rows)",
+    .orders = -1
+};
 
 static bool call_one_hot(reel_call_args *args)
 {
     return reel_args_return(args, reel_one_hot(reel_args_input(args, 0), reel_args_int(args, "num_classes")));
 }
-const reel_function reel_fn_one_hot = { .name = "one_hot",
-                                        .inputs = "input",
-                                        .attrs = "num_classes:int=-1",
-                                        .call = call_one_hot,
-                                        .formula =
-                                            "1 at [..., x[...]], 0 elsewhere; -1 classes: the largest value plus one",
-                                        .shapes = "input: [...] integers -> [..., num_classes] int64",
-                                        .orders = 0 };
+const reel_function reel_fn_one_hot = {
+    .name = "one_hot",
+    .inputs = "input",
+    .attrs = "num_classes:int=-1",
+    .call = call_one_hot,
+    .formula = "1 at [..., x[...]], 0 elsewhere; -1 classes: the largest value plus one",
+    .shapes = "input: [...] integers -> [..., num_classes] int64",
+    .errors = "an input that is not int64 or int32; a value outside of [0, num_classes); num_classes below 1 (but -1: "
+              "the largest value and one more, of at least one value)",
+    .orders = 0
+};

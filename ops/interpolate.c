@@ -381,5 +381,8 @@ const reel_function reel_fn_interpolate = {
     .call = call_interpolate,
     .formula = "y[n, c, o] = sum over i of input[n, c, i] w(u(o) - i)",
     .shapes = "input: [N, C, L], [N, C, H, W] or [N, C, D, H, W] -> the same with other sizes",
+    .errors = "both or neither of size and scale_factor; a size below 1 or a factor not above 0; a mode of another "
+              "rank than input's; align_corners with the nearest and area modes; antialias with others than bilinear "
+              "and bicubic; an empty axis behind the batch; an input that is not float32 or float64",
     .orders = -1,
 };

@@ -280,13 +280,16 @@ static bool call_join(reel_call_args *args, const char *name, join_function *fun
 }
 
 static bool call_cat(reel_call_args *args) { return call_join(args, "cat", reel_cat); }
-const reel_function reel_fn_cat = { .name = "cat",
-                                    .inputs = "tensors*",
-                                    .attrs = "dim:int=0",
-                                    .call = call_cat,
-                                    .formula = "the operands one after the other along dim",
-                                    .shapes = "tensors: [..., n_i, ...] -> [..., sum of n_i, ...]",
-                                    .orders = -1 };
+const reel_function reel_fn_cat = {
+    .name = "cat",
+    .inputs = "tensors*",
+    .attrs = "dim:int=0",
+    .call = call_cat,
+    .formula = "the operands one after the other along dim",
+    .shapes = "tensors: [..., n_i, ...] -> [..., sum of n_i, ...]",
+    .errors = "no operands, or a scalar; shapes that differ beside dim (an empty vector is left out)",
+    .orders = -1
+};
 
 static bool call_stack(reel_call_args *args) { return call_join(args, "stack", reel_stack); }
 const reel_function reel_fn_stack = { .name = "stack",
@@ -295,6 +298,7 @@ const reel_function reel_fn_stack = { .name = "stack",
                                       .call = call_stack,
                                       .formula = "the operands along a new axis dim",
                                       .shapes = "tensors: any, n of one shape -> [..., n, ...]",
+                                      .errors = "no operands; shapes that differ; 8 axes already",
                                       .orders = -1 };
 
 enum { MOST_PARTS = 64 }; // a row's outputs
@@ -318,6 +322,7 @@ const reel_function reel_fn_unbind = { .name = "unbind",
                                        .call = call_unbind,
                                        .formula = "the slices of axis dim, without it",
                                        .shapes = "input: [..., n, ...] -> n times [..., ...]",
+                                       .errors = "a scalar; more than 64 outputs",
                                        .orders = -1 };
 
 static bool call_split(reel_call_args *args)
@@ -330,14 +335,16 @@ static bool call_split(reel_call_args *args)
                : reel_split_sizes(reel_args_input(args, 0), sizes, n, dim, parts);
     return return_parts(args, parts, n);
 }
-const reel_function reel_fn_split = { .name = "split",
-                                      .inputs = "input",
-                                      .attrs = "split_size_or_sections:ints dim:int=0",
-                                      .call = call_split,
-                                      .formula =
-                                          "parts of one size along dim, the last may be smaller; or of the sizes given",
-                                      .shapes = "input: [..., n, ...] -> parts [..., size, ...]",
-                                      .orders = -1 };
+const reel_function reel_fn_split = {
+    .name = "split",
+    .inputs = "input",
+    .attrs = "split_size_or_sections:ints dim:int=0",
+    .call = call_split,
+    .formula = "parts of one size along dim, the last may be smaller; or of the sizes given",
+    .shapes = "input: [..., n, ...] -> parts [..., size, ...]",
+    .errors = "a size below 1, or sections that are negative or do not add up to the axis; more than 64 outputs",
+    .orders = -1
+};
 
 static bool call_chunk(reel_call_args *args)
 {
@@ -353,4 +360,5 @@ const reel_function reel_fn_chunk = { .name = "chunk",
                                       .formula =
                                           "parts of ceil(n / chunks) elements along dim, the last may be smaller",
                                       .shapes = "input: [..., n, ...] -> parts [..., size, ...]",
+                                      .errors = "chunks below 1; more than 64 outputs",
                                       .orders = -1 };

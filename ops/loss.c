@@ -337,7 +337,7 @@ static bool call_cosine_similarity(reel_call_args *args)
                                                     reel_args_float(args, "eps")));
 }
 
-#define LOSS_ROW(op, operands, attributes, text)                                                                       \
+#define LOSS_ROW(op, operands, attributes, refused, text)                                                              \
     const reel_function reel_fn_##op = {                                                                               \
         .name = #op,                                                                                                   \
         .inputs = operands,                                                                                            \
@@ -345,23 +345,24 @@ static bool call_cosine_similarity(reel_call_args *args)
         .call = call_##op,                                                                                             \
         .formula = text,                                                                                               \
         .shapes = "operands: broadcastable -> [] (none: broadcast shape)",                                             \
+        .errors = refused "operands that are not float32 or float64",                                                  \
         .orders = -1,                                                                                                  \
     };
-LOSS_ROW(mse_loss, "input target", "reduction:string=mean", "(input - target)^2")
-LOSS_ROW(l1_loss, "input target", "reduction:string=mean", "|input - target|")
-LOSS_ROW(smooth_l1_loss, "input target", "reduction:string=mean beta:float=1",
+LOSS_ROW(mse_loss, "input target", "reduction:string=mean", "", "(input - target)^2")
+LOSS_ROW(l1_loss, "input target", "reduction:string=mean", "", "|input - target|")
+LOSS_ROW(smooth_l1_loss, "input target", "reduction:string=mean beta:float=1", "beta below 0; ",
          "d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2")
-LOSS_ROW(huber_loss, "input target", "reduction:string=mean delta:float=1",
+LOSS_ROW(huber_loss, "input target", "reduction:string=mean delta:float=1", "delta not above 0; ",
          "d^2 / 2 where d = |input - target| < delta, else delta (d - delta / 2)")
-LOSS_ROW(margin_ranking_loss, "input1 input2 target", "margin:float=0 reduction:string=mean",
+LOSS_ROW(margin_ranking_loss, "input1 input2 target", "margin:float=0 reduction:string=mean", "",
          "max(0, -target (input1 - input2) + margin)")
-LOSS_ROW(hinge_embedding_loss, "input target", "margin:float=1 reduction:string=mean",
+LOSS_ROW(hinge_embedding_loss, "input target", "margin:float=1 reduction:string=mean", "",
          "input where target is 1, max(0, margin - input) where it is -1")
-LOSS_ROW(soft_margin_loss, "input target", "reduction:string=mean", "log(1 + exp(-target input))")
+LOSS_ROW(soft_margin_loss, "input target", "reduction:string=mean", "", "log(1 + exp(-target input))")
 LOSS_ROW(poisson_nll_loss, "input target", "log_input:bool=true full:bool=false eps:float=1e-8 reduction:string=mean",
-         "exp(input) - target input; input - target log(input + eps) without log_input")
+         "", "exp(input) - target input; input - target log(input + eps) without log_input")
 LOSS_ROW(gaussian_nll_loss, "input target var", "full:bool=false eps:float=1e-6 reduction:string=mean",
-         "(log max(var, eps) + (input - target)^2 / max(var, eps)) / 2")
+         "a negative var; eps not above 0; ", "(log max(var, eps) + (input - target)^2 / max(var, eps)) / 2")
 #undef LOSS_ROW
 
 const reel_function reel_fn_cosine_similarity = {
@@ -371,5 +372,6 @@ const reel_function reel_fn_cosine_similarity = {
     .call = call_cosine_similarity,
     .formula = "sum x1 x2 / (max(|x1|, eps) max(|x2|, eps)) along dim",
     .shapes = "x1, x2: broadcastable -> broadcast shape without dim",
+    .errors = "operands that are not float32 or float64",
     .orders = -1,
 };

@@ -172,5 +172,7 @@ const reel_function reel_fn_ctc_loss = {
     .call = call_ctc_loss,
     .formula = "-log of the probability that the frames' classes spell the target",
     .shapes = "log_probs: [T, N, C] or [T, C]; targets: [N, S] or [sum of lengths]; lengths: [N] -> [] (none: [N])",
+    .errors = "targets or lengths that are no integers; a length outside of [0, T] or of the targets there are; a "
+              "target outside of [0, C); a blank that is no class; an input that is not float32 or float64",
     .orders = -1,
 };

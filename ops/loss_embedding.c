@@ -101,6 +101,7 @@ const reel_function reel_fn_cosine_embedding_loss = {
     .call = call_cosine_embedding_loss,
     .formula = "1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1",
     .shapes = "input1, input2: [N, D] or [D]; target: [N] or [] -> [] (none: target's shape)",
+    .errors = "shapes other than [N, D], [N, D] and [N], or [D], [D] and []; operands that are not float32 or float64",
     .orders = -1,
 };
 
@@ -122,5 +123,6 @@ const reel_function reel_fn_triplet_margin_loss = {
     .call = call_triplet_margin_loss,
     .formula = "max(0, |anchor - positive + eps|_p - |anchor - negative + eps|_p + margin)",
     .shapes = "anchor, positive, negative: [..., D], broadcastable -> [] (none: broadcast shape without D)",
+    .errors = "operands of different rank, or scalars; a margin not above 0; operands that are not float32 or float64",
     .orders = -1,
 };

@@ -273,6 +273,9 @@ const reel_function reel_fn_cross_entropy = {
     .shapes =
         "input: [C] or [N, C, ...]; target: classes [] or [N, ...], or probabilities of input's shape; weight: [C] "
         "-> [] (none: classes' shape)",
+    .errors =
+        "a class outside of [0, C) that is not ignore_index; ignore_index from 0 on with probabilities; "
+        "label_smoothing outside of [0, 1]; a weight of another size or dtype; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -292,6 +295,8 @@ const reel_function reel_fn_nll_loss = {
     .call = call_nll_loss,
     .formula = "-weight_y input_y",
     .shapes = "input: [C] or [N, C, ...]; target: [] or [N, ...]; weight: [C] -> [] (none: target's shape)",
+    .errors = "a class outside of [0, C) that is not ignore_index; a weight of another size or dtype; an input that is "
+              "not float32 or float64",
     .orders = -1,
 };
 
@@ -314,6 +319,7 @@ const reel_function reel_fn_binary_cross_entropy = {
     .call = call_binary_cross_entropy,
     .formula = "-weight (target log input + (1 - target) log(1 - input)), logarithms at least -100",
     .shapes = "input, target: one shape; weight: broadcastable -> [] (none: input's shape)",
+    .errors = "an input outside of [0, 1]; operands that are not float32 or float64",
     .orders = -1,
 };
 
@@ -324,6 +330,7 @@ const reel_function reel_fn_binary_cross_entropy_with_logits = {
     .call = call_binary_cross_entropy_with_logits,
     .formula = "-weight (pos_weight target log s(input) + (1 - target) log(1 - s(input)))",
     .shapes = "input, target: one shape; weight, pos_weight: broadcastable -> [] (none: input's shape)",
+    .errors = "operands that are not float32 or float64",
     .orders = -1,
 };
 
@@ -343,5 +350,6 @@ const reel_function reel_fn_kl_div = {
     .call = call_kl_div,
     .formula = "target (log target - input); exp(target) (target - input) with log_target",
     .shapes = "input, target: broadcastable -> [] (none: broadcast shape)",
+    .errors = "operands that are not float32 or float64",
     .orders = -1,
 };

@@ -148,10 +148,12 @@ static bool vjp_matmul(reel_vjp *vjp)
 }
 
 #define PRODUCT_OP(op)                                                                                                 \
-    const reel_op reel_op_##op = {                                                                                     \
-        .name = #op, .infer = infer_##op, .play = play_matmul, .vjp = vjp_matmul,                                      \
-        .flags = REEL_OP_STRIDED | REEL_OP_RELU, .flops = flops_matmul                                                 \
-    }
+    const reel_op reel_op_##op = { .name = #op,                                                                        \
+                                   .infer = infer_##op,                                                                \
+                                   .play = play_matmul,                                                                \
+                                   .vjp = vjp_matmul,                                                                  \
+                                   .flags = REEL_OP_STRIDED | REEL_OP_RELU,                                            \
+                                   .flops = flops_matmul }
 PRODUCT_OP(matmul);
 PRODUCT_OP(mm);
 PRODUCT_OP(bmm);
@@ -375,61 +377,78 @@ static bool call_matmul(reel_call_args *args)
 {
     return reel_args_return(args, reel_matmul(reel_args_input(args, 0), reel_args_input(args, 1)));
 }
-const reel_function reel_fn_matmul = { .name = "matmul",
-                                       .inputs = "input other",
-                                       .attrs = "",
-                                       .call = call_matmul,
-                                       .formula = "sum over k of a[..., i, k] b[..., k, j]",
-                                       .shapes = "input: [..., M, K] or [K]; other: [..., K, N] or [K] -> [..., M, N]",
-                                       .orders = -1 };
+const reel_function reel_fn_matmul = {
+    .name = "matmul",
+    .inputs = "input other",
+    .attrs = "",
+    .call = call_matmul,
+    .formula = "sum over k of a[..., i, k] b[..., k, j]",
+    .shapes = "input: [..., M, K] or [K]; other: [..., K, N] or [K] -> [..., M, N]",
+    .errors =
+        "a scalar; columns and rows that differ; batches that do not broadcast; dtypes that differ or are no floats",
+    .orders = -1
+};
 
 static bool call_mm(reel_call_args *args)
 {
     return reel_args_return(args, reel_mm(reel_args_input(args, 0), reel_args_input(args, 1)));
 }
-const reel_function reel_fn_mm = { .name = "mm",
-                                   .inputs = "input mat2",
-                                   .attrs = "",
-                                   .call = call_mm,
-                                   .formula = "sum over k of a[i, k] b[k, j]",
-                                   .shapes = "input: [M, K]; mat2: [K, N] -> [M, N]",
-                                   .orders = -1 };
+const reel_function reel_fn_mm = {
+    .name = "mm",
+    .inputs = "input mat2",
+    .attrs = "",
+    .call = call_mm,
+    .formula = "sum over k of a[i, k] b[k, j]",
+    .shapes = "input: [M, K]; mat2: [K, N] -> [M, N]",
+    .errors = "operands of another rank; columns and rows that differ; dtypes that differ or are no floats",
+    .orders = -1
+};
 
 static bool call_bmm(reel_call_args *args)
 {
     return reel_args_return(args, reel_bmm(reel_args_input(args, 0), reel_args_input(args, 1)));
 }
-const reel_function reel_fn_bmm = { .name = "bmm",
-                                    .inputs = "input mat2",
-                                    .attrs = "",
-                                    .call = call_bmm,
-                                    .formula = "sum over k of a[z, i, k] b[z, k, j]",
-                                    .shapes = "input: [B, M, K]; mat2: [B, K, N] -> [B, M, N]",
-                                    .orders = -1 };
+const reel_function reel_fn_bmm = {
+    .name = "bmm",
+    .inputs = "input mat2",
+    .attrs = "",
+    .call = call_bmm,
+    .formula = "sum over k of a[z, i, k] b[z, k, j]",
+    .shapes = "input: [B, M, K]; mat2: [B, K, N] -> [B, M, N]",
+    .errors =
+        "operands of another rank; columns and rows, or batches, that differ; dtypes that differ or are no floats",
+    .orders = -1
+};
 
 static bool call_mv(reel_call_args *args)
 {
     return reel_args_return(args, reel_mv(reel_args_input(args, 0), reel_args_input(args, 1)));
 }
-const reel_function reel_fn_mv = { .name = "mv",
-                                   .inputs = "input vec",
-                                   .attrs = "",
-                                   .call = call_mv,
-                                   .formula = "sum over k of a[i, k] x[k]",
-                                   .shapes = "input: [M, K]; vec: [K] -> [M]",
-                                   .orders = -1 };
+const reel_function reel_fn_mv = {
+    .name = "mv",
+    .inputs = "input vec",
+    .attrs = "",
+    .call = call_mv,
+    .formula = "sum over k of a[i, k] x[k]",
+    .shapes = "input: [M, K]; vec: [K] -> [M]",
+    .errors = "operands of another rank; columns and rows that differ; dtypes that differ or are no floats",
+    .orders = -1
+};
 
 static bool call_dot(reel_call_args *args)
 {
     return reel_args_return(args, reel_dot(reel_args_input(args, 0), reel_args_input(args, 1)));
 }
-const reel_function reel_fn_dot = { .name = "dot",
-                                    .inputs = "input tensor",
-                                    .attrs = "",
-                                    .call = call_dot,
-                                    .formula = "sum over k of x[k] y[k]",
-                                    .shapes = "input: [K]; tensor: [K] -> []",
-                                    .orders = -1 };
+const reel_function reel_fn_dot = {
+    .name = "dot",
+    .inputs = "input tensor",
+    .attrs = "",
+    .call = call_dot,
+    .formula = "sum over k of x[k] y[k]",
+    .shapes = "input: [K]; tensor: [K] -> []",
+    .errors = "operands of another rank; columns and rows that differ; dtypes that differ or are no floats",
+    .orders = -1
+};
 
 static bool call_outer(reel_call_args *args)
 {
@@ -441,6 +460,7 @@ const reel_function reel_fn_outer = { .name = "outer",
                                       .call = call_outer,
                                       .formula = "x[i] y[j]",
                                       .shapes = "input: [M]; vec2: [N] -> [M, N]",
+                                      .errors = "operands that are not vectors",
                                       .orders = -1 };
 
 static bool call_linear(reel_call_args *args)
@@ -448,13 +468,17 @@ static bool call_linear(reel_call_args *args)
     return reel_args_return(args,
                             reel_linear(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_input(args, 2)));
 }
-const reel_function reel_fn_linear = { .name = "linear",
-                                       .inputs = "input weight bias?",
-                                       .attrs = "",
-                                       .call = call_linear,
-                                       .formula = "x w^T + bias",
-                                       .shapes = "input: [..., K]; weight: [N, K]; bias: [N] -> [..., N]",
-                                       .orders = -1 };
+const reel_function reel_fn_linear = {
+    .name = "linear",
+    .inputs = "input weight bias?",
+    .attrs = "",
+    .call = call_linear,
+    .formula = "x w^T + bias",
+    .shapes = "input: [..., K]; weight: [N, K]; bias: [N] -> [..., N]",
+    .errors = "a scalar input; features that weight does not take; a weight of more than 2 axes; a bias of another "
+              "size, or with a weight vector; dtypes that differ or are no floats",
+    .orders = -1
+};
 
 static bool call_bilinear(reel_call_args *args)
 {
@@ -468,6 +492,8 @@ const reel_function reel_fn_bilinear = {
     .call = call_bilinear,
     .formula = "sum over i, j of x1[..., i] w[n, i, j] x2[..., j] + bias[n]",
     .shapes = "input1: [..., I]; input2: [..., J]; weight: [N, I, J]; bias: [N] -> [..., N]",
+    .errors = "leading axes of the inputs that differ; a weight that is not [N, I, J]; a bias that is not [N]; dtypes "
+              "that differ or are no floats",
     .orders = -1
 };
 
@@ -477,13 +503,17 @@ static bool call_addmm(reel_call_args *args)
                             reel_addmm(reel_args_input(args, 0), reel_args_input(args, 1), reel_args_input(args, 2),
                                        reel_args_float(args, "beta"), reel_args_float(args, "alpha")));
 }
-const reel_function reel_fn_addmm = { .name = "addmm",
-                                      .inputs = "input mat1 mat2",
-                                      .attrs = "beta:float=1 alpha:float=1",
-                                      .call = call_addmm,
-                                      .formula = "beta * input + alpha * (a x b)",
-                                      .shapes = "input: broadcasts to [M, N]; mat1: [M, K]; mat2: [K, N] -> [M, N]",
-                                      .orders = -1 };
+const reel_function reel_fn_addmm = {
+    .name = "addmm",
+    .inputs = "input mat1 mat2",
+    .attrs = "beta:float=1 alpha:float=1",
+    .call = call_addmm,
+    .formula = "beta * input + alpha * (a x b)",
+    .shapes = "input: broadcasts to [M, N]; mat1: [M, K]; mat2: [K, N] -> [M, N]",
+    .errors = "operands of another rank; columns and rows, or batches, that differ; an input that does not broadcast "
+              "to the product; dtypes that differ or are no floats",
+    .orders = -1
+};
 
 static bool call_baddbmm(reel_call_args *args)
 {
@@ -498,5 +528,7 @@ const reel_function reel_fn_baddbmm = {
     .call = call_baddbmm,
     .formula = "beta * input + alpha * (a x b)",
     .shapes = "input: broadcasts to [B, M, N]; batch1: [B, M, K]; batch2: [B, K, N] -> [B, M, N]",
+    .errors = "operands of another rank; columns and rows, or batches, that differ; an input that does not broadcast "
+              "to the product; dtypes that differ or are no floats",
     .orders = -1
 };

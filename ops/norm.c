@@ -283,6 +283,8 @@ const reel_function reel_fn_batch_norm = {
     .call = call_batch_norm,
     .formula = "(x - mean_c) / sqrt(var_c + eps) * weight_c + bias_c, over N and space",
     .shapes = "input: [N, C, ...]; running_mean, running_var, weight, bias: [C] -> [N, C, ...]",
+    .errors = "training on one value a channel; running statistics missing without training; statistics, weight or "
+              "bias of another shape or dtype; eps below 0; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -293,6 +295,8 @@ const reel_function reel_fn_instance_norm = {
     .call = call_instance_norm,
     .formula = "(x - mean_nc) / sqrt(var_nc + eps) * weight_c + bias_c, over space",
     .shapes = "input: [N, C, ...]; running_mean, running_var, weight, bias: [C] -> [N, C, ...]",
+    .errors = "one value an instance and channel; running statistics missing without use_input_stats; statistics, "
+              "weight or bias of another shape or dtype; eps below 0; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -318,6 +322,8 @@ const reel_function reel_fn_layer_norm = {
     .call = call_layer_norm,
     .formula = "(x - mean) / sqrt(var + eps) * weight + bias, over the last axes",
     .shapes = "input: [..., *normalized_shape]; weight, bias: normalized_shape -> input's",
+    .errors = "a normalized_shape that is not the end of input's shape; weight or bias of another shape or dtype; eps "
+              "below 0; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -337,6 +343,8 @@ const reel_function reel_fn_rms_norm = {
     .call = call_rms_norm,
     .formula = "x / sqrt(mean(x^2) + eps) * weight, over the last axes",
     .shapes = "input: [..., *normalized_shape]; weight: normalized_shape -> input's",
+    .errors = "a normalized_shape that is not the end of input's shape; weight or bias of another shape or dtype; eps "
+              "below 0; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -354,6 +362,8 @@ const reel_function reel_fn_group_norm = {
     .call = call_group_norm,
     .formula = "(x - mean_ng) / sqrt(var_ng + eps) * weight_c + bias_c, over a group's channels and space",
     .shapes = "input: [N, C, ...]; weight, bias: [C] -> [N, C, ...]",
+    .errors = "channels that num_groups does not divide; weight or bias of another shape or dtype; eps below 0; an "
+              "input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -371,6 +381,7 @@ const reel_function reel_fn_local_response_norm = {
     .call = call_local_response_norm,
     .formula = "x_c / (k + alpha / size * sum of x_j^2 over `size` channels around c)^beta",
     .shapes = "input: [N, C, L, ...] -> the same",
+    .errors = "an input of fewer than 3 axes; size below 1; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -389,5 +400,6 @@ const reel_function reel_fn_normalize = {
     .call = call_normalize,
     .formula = "x / max(norm_p(x), eps), the norm along dim",
     .shapes = "input: any -> the same",
+    .errors = "an input that is not float32 or float64",
     .orders = -1,
 };

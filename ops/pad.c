@@ -350,5 +350,8 @@ const reel_function reel_fn_pad = {
     .formula = "a border around the last axes: constant, reflect, replicate or circular; negative pads crop",
     .shapes = "input: [..., n] -> [..., n + before + after]; pad: before and after the last axis, then the one before "
               "it, ...",
+    .errors = "an odd number of pads, or pads for more axes than input has; crops that leave less than 0, or, but for "
+              "constant, nothing; reflect by the axis' size or more; circular by more than the axis; a value with "
+              "another mode than constant; an empty axis that is to be continued",
     .orders = -1
 };

@@ -319,25 +319,27 @@ static bool call_binary(reel_call_args *args, binary_fn *with_tensor, scalar_fn 
     return reel_args_return(args, with_tensor(a, number_like(args, a, s)));
 }
 
-#define BINARY(op, with_number, second, text, shape_text)                                                              \
+#define BROADCAST "input, other: shapes that broadcast -> that shape"
+#define BINARY(op, with_number, second, text, refused)                                                                 \
     static bool call_##op(reel_call_args *args) { return call_binary(args, reel_##op, with_number, second); }          \
     const reel_function reel_fn_##op = { .name = #op,                                                                  \
                                          .inputs = "input " second "?",                                                \
                                          .attrs = second ":float=none",                                                \
                                          .call = call_##op,                                                            \
                                          .formula = text,                                                              \
-                                         .shapes = shape_text,                                                         \
+                                         .shapes = "input, " second ": shapes that broadcast -> that shape",           \
+                                         .errors = refused,                                                            \
                                          .orders = -1 };
-#define BROADCAST "input, other: shapes that broadcast -> that shape"
 
-BINARY(mul, reel_mul_scalar, "other", "input * other", BROADCAST)
-BINARY(pow, reel_pow_scalar, "exponent", "input ^ exponent", "input, exponent: shapes that broadcast -> that shape")
-BINARY(maximum, NULL, "other", "max(input, other), NaN when either is", BROADCAST)
-BINARY(minimum, NULL, "other", "min(input, other), NaN when either is", BROADCAST)
-BINARY(atan2, NULL, "other", "the angle of the point (other, input)", BROADCAST)
-BINARY(hypot, NULL, "other", "sqrt(input^2 + other^2)", BROADCAST)
-BINARY(fmod, NULL, "other", "input - other trunc(input / other)", BROADCAST)
-BINARY(remainder, NULL, "other", "input - other floor(input / other)", BROADCAST)
+BINARY(mul, reel_mul_scalar, "other", "input * other", "none of its own")
+BINARY(pow, reel_pow_scalar, "exponent", "input ^ exponent",
+       "two bools; a negative whole number as the exponent of integers")
+BINARY(maximum, NULL, "other", "max(input, other), NaN when either is", "none of its own")
+BINARY(minimum, NULL, "other", "min(input, other), NaN when either is", "none of its own")
+BINARY(atan2, NULL, "other", "the angle of the point (other, input)", "none of its own")
+BINARY(hypot, NULL, "other", "sqrt(input^2 + other^2)", "none of its own")
+BINARY(fmod, NULL, "other", "input - other trunc(input / other)", "two bools; an integer divided by 0")
+BINARY(remainder, NULL, "other", "input - other floor(input / other)", "two bools; an integer divided by 0")
 
 /* input +- alpha other. */
 static bool call_sum(reel_call_args *args, binary_fn *with_tensor, scalar_fn *with_number)
@@ -402,6 +404,7 @@ const reel_function reel_fn_add = { .name = "add",
                                     .call = call_add,
                                     .formula = "input + alpha other",
                                     .shapes = BROADCAST,
+                                    .errors = "none of its own",
                                     .orders = -1 };
 const reel_function reel_fn_sub = { .name = "sub",
                                     .inputs = "input other?",
@@ -409,6 +412,7 @@ const reel_function reel_fn_sub = { .name = "sub",
                                     .call = call_sub,
                                     .formula = "input - alpha other",
                                     .shapes = BROADCAST,
+                                    .errors = "two bools",
                                     .orders = -1 };
 const reel_function reel_fn_div = { .name = "div",
                                     .inputs = "input other?",
@@ -417,4 +421,5 @@ const reel_function reel_fn_div = { .name = "div",
                                     .formula =
                                         "input / other, truncated or floored by rounding_mode (of integers an integer)",
                                     .shapes = BROADCAST,
+                                    .errors = "with rounding_mode: two bools, an integer divided by 0",
                                     .orders = -1 };

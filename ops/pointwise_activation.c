@@ -267,7 +267,7 @@ reel_tensor *reel_prelu(reel_tensor *x, reel_tensor *weight)
 
 /* ---- Table rows. ---- */
 
-#define ROW(op, attributes, text, ...)                                                                                 \
+#define ROW(op, attributes, refused, text, ...)                                                                        \
     static bool call_##op(reel_call_args *args)                                                                        \
     {                                                                                                                  \
         reel_tensor *x = reel_args_input(args, 0);                                                                     \
@@ -279,26 +279,29 @@ reel_tensor *reel_prelu(reel_tensor *x, reel_tensor *weight)
                                          .call = call_##op,                                                            \
                                          .formula = text,                                                              \
                                          .shapes = "input: any -> the same",                                           \
+                                         .errors = refused,                                                            \
                                          .orders = -1 };
 #define F(name) reel_args_float(args, name)
 #define COMMA ,
+#define NOTHING "none of its own"
 
-ROW(logsigmoid, NULL, "log(1 / (1 + e^-x))", )
-ROW(relu, NULL, "max(x, 0)", )
-ROW(relu6, NULL, "min(max(x, 0), 6)", )
-ROW(silu, NULL, "x sigmoid(x)", )
-ROW(mish, NULL, "x tanh(log(1 + e^x))", )
-ROW(selu, NULL, "1.0507 (x > 0 ? x : 1.6733 (e^x - 1))", )
-ROW(softsign, NULL, "x / (1 + |x|)", )
-ROW(hardswish, NULL, "x min(max(x + 3, 0), 6) / 6", )
-ROW(hardsigmoid, NULL, "min(max(x + 3, 0), 6) / 6", )
-ROW(leaky_relu, "negative_slope:float=0.01", "x > 0 ? x : negative_slope x", COMMA F("negative_slope"))
-ROW(elu, "alpha:float=1", "x > 0 ? x : alpha (e^x - 1)", COMMA F("alpha"))
-ROW(celu, "alpha:float=1", "x > 0 ? x : alpha (e^(x / alpha) - 1)", COMMA F("alpha"))
-ROW(softplus, "beta:float=1 threshold:float=20", "beta x > threshold ? x : log(1 + e^(beta x)) / beta",
+ROW(logsigmoid, NULL, NOTHING, "log(1 / (1 + e^-x))", )
+ROW(relu, NULL, NOTHING, "max(x, 0)", )
+ROW(relu6, NULL, NOTHING, "min(max(x, 0), 6)", )
+ROW(silu, NULL, NOTHING, "x sigmoid(x)", )
+ROW(mish, NULL, NOTHING, "x tanh(log(1 + e^x))", )
+ROW(selu, NULL, NOTHING, "1.0507 (x > 0 ? x : 1.6733 (e^x - 1))", )
+ROW(softsign, NULL, NOTHING, "x / (1 + |x|)", )
+ROW(hardswish, NULL, NOTHING, "x min(max(x + 3, 0), 6) / 6", )
+ROW(hardsigmoid, NULL, NOTHING, "min(max(x + 3, 0), 6) / 6", )
+ROW(leaky_relu, "negative_slope:float=0.01", NOTHING, "x > 0 ? x : negative_slope x", COMMA F("negative_slope"))
+ROW(elu, "alpha:float=1", NOTHING, "x > 0 ? x : alpha (e^x - 1)", COMMA F("alpha"))
+ROW(celu, "alpha:float=1", "alpha 0", "x > 0 ? x : alpha (e^(x / alpha) - 1)", COMMA F("alpha"))
+ROW(softplus, "beta:float=1 threshold:float=20", NOTHING, "beta x > threshold ? x : log(1 + e^(beta x)) / beta",
     COMMA F("beta") COMMA F("threshold"))
-ROW(threshold, "threshold:float value:float", "x > threshold ? x : value", COMMA F("threshold") COMMA F("value"))
-ROW(hardtanh, "min_val:float=-1 max_val:float=1", "min(max(x, min_val), max_val)",
+ROW(threshold, "threshold:float value:float", NOTHING, "x > threshold ? x : value",
+    COMMA F("threshold") COMMA F("value"))
+ROW(hardtanh, "min_val:float=-1 max_val:float=1", "min_val above max_val", "min(max(x, min_val), max_val)",
     COMMA F("min_val") COMMA F("max_val"))
 
 static bool call_gelu(reel_call_args *args)
@@ -345,6 +348,7 @@ const reel_function reel_fn_gelu = { .name = "gelu",
                                      .call = call_gelu,
                                      .formula = "x Phi(x), or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2",
                                      .shapes = "input: any -> the same",
+                                     .errors = "none of its own",
                                      .orders = -1 };
 const reel_function reel_fn_glu = { .name = "glu",
                                     .inputs = "input",
@@ -352,12 +356,15 @@ const reel_function reel_fn_glu = { .name = "glu",
                                     .call = call_glu,
                                     .formula = "a sigmoid(b) of the halves a, b along dim",
                                     .shapes = "input: [.., 2 C, ..] -> [.., C, ..]",
+                                    .errors = "an axis of odd size",
                                     .orders = -1 };
 const reel_function reel_fn_prelu = { .name = "prelu",
                                       .inputs = "input weight",
                                       .call = call_prelu,
                                       .formula = "x > 0 ? x : weight x",
                                       .shapes = "input: [N, C, ..]; weight: [C] or [1] -> [N, C, ..]",
+                                      .errors = "a weight with neither 1 number nor one for each channel (size of axis "
+                                                "1; an input of one axis has one channel)",
                                       .orders = -1 };
 const reel_function reel_fn_clamp = { .name = "clamp",
                                       .inputs = "input min? max?",
@@ -365,4 +372,5 @@ const reel_function reel_fn_clamp = { .name = "clamp",
                                       .call = call_clamp,
                                       .formula = "min(max(x, min), max)",
                                       .shapes = "input: any -> the same",
+                                      .errors = "neither min nor max",
                                       .orders = -1 };

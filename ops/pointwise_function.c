@@ -10,7 +10,7 @@
 #define Y reel_vjp_output(vjp, 0)
 
 /* A rule, a descriptor, the public function and its table row. `prepare` makes the operand one the kernel takes. */
-#define DESCRIPTOR(op, code, vjp_fn, prepare, text)                                                                    \
+#define DESCRIPTOR(op, code, vjp_fn, prepare, text, refused)                                                           \
     static const reel_op op##_op = REEL_POINTWISE(#op, code, reel_pointwise_infer, vjp_fn, 0);                         \
     reel_tensor *reel_##op(reel_tensor *x) { return reel_pointwise1(&op##_op, prepare(x)); }                           \
     static bool call_##op(reel_call_args *args)                                                                        \
@@ -22,6 +22,7 @@
                                          .call = call_##op,                                                            \
                                          .formula = text,                                                              \
                                          .shapes = "input: any -> the same",                                           \
+                                         .errors = refused,                                                            \
                                          .orders = -1 };
 #define FUNCTION(op, code, prepare, text, rule)                                                                        \
     static bool vjp_##op(reel_vjp *vjp)                                                                                \
@@ -29,10 +30,12 @@
         vjp->grad[0] = rule;                                                                                           \
         return true;                                                                                                   \
     }                                                                                                                  \
-    DESCRIPTOR(op, code, vjp_##op, prepare, text)
+    DESCRIPTOR(op, code, vjp_##op, prepare, text, prepare##_refuses)
 
 static reel_tensor *as_it_is(reel_tensor *x) { return x; }
 #define as_float reel_pointwise_as_float
+#define as_it_is_refuses "bools"
+#define as_float_refuses "none of its own"
 
 #define LOG_2 0.69314718055994530942
 #define LOG_10 2.30258509299404568402
@@ -67,7 +70,7 @@ FUNCTION(erf, ERF, as_float, "2 / sqrt(pi) times the integral of e^(-t^2) from 0
 FUNCTION(erfc, ERFC, as_float, "1 - erf x",
          reel_mul(G, reel_mul_scalar(reel_exp(reel_neg(reel_square(X))), -TWO_OVER_SQRT_PI)))
 FUNCTION(sigmoid, SIGMOID, as_float, "1 / (1 + e^-x)", reel_sigmoid_grad(Y, G))
-DESCRIPTOR(sign, SIGN, reel_pointwise_vjp_zero, as_it_is, "-1, 0 or 1")
+DESCRIPTOR(sign, SIGN, reel_pointwise_vjp_zero, as_it_is, "-1, 0 or 1", as_it_is_refuses)
 
 /* Roundings leave integers alone. */
 #define ROUNDING(op, code)                                                                                             \
@@ -83,6 +86,7 @@ DESCRIPTOR(sign, SIGN, reel_pointwise_vjp_zero, as_it_is, "-1, 0 or 1")
                                          .call = call_##op,                                                            \
                                          .formula = text,                                                              \
                                          .shapes = "input: any -> the same",                                           \
+                                         .errors = "none of its own",                                                  \
                                          .orders = -1 };
 ROUNDING(floor, FLOOR)
 ROUNDING(ceil, CEIL)

@@ -43,7 +43,8 @@ static bool call_test(reel_call_args *args, reel_tensor *(*with_tensor)(reel_ten
                                          .attrs = "other:float=none",                                                  \
                                          .call = call_##op,                                                            \
                                          .formula = text,                                                              \
-                                         .shapes = "input, other: shapes that broadcast -> that shape, bool" };
+                                         .shapes = "input, other: shapes that broadcast -> that shape, bool",          \
+                                         .errors = "none of its own" };
 #define LOGIC(op, code, text)                                                                                          \
     TEST_OP(op, code)                                                                                                  \
     reel_tensor *reel_##op(reel_tensor *a, reel_tensor *b) { return test(&op##_op, a, b); }                            \
@@ -55,15 +56,19 @@ static bool call_test(reel_call_args *args, reel_tensor *(*with_tensor)(reel_ten
                                          .inputs = "input other",                                                      \
                                          .call = call_##op,                                                            \
                                          .formula = text,                                                              \
-                                         .shapes = "input, other: shapes that broadcast -> that shape, bool" };
+                                         .shapes = "input, other: shapes that broadcast -> that shape, bool",          \
+                                         .errors = "none of its own" };
 #define PREDICATE(op, text)                                                                                            \
     static bool call_##op(reel_call_args *args)                                                                        \
     {                                                                                                                  \
         return reel_args_return(args, reel_##op(reel_args_input(args, 0)));                                            \
     }                                                                                                                  \
-    const reel_function reel_fn_##op = {                                                                               \
-        .name = #op, .inputs = "input", .call = call_##op, .formula = text, .shapes = "input: any -> the same, bool"   \
-    };
+    const reel_function reel_fn_##op = { .name = #op,                                                                  \
+                                         .inputs = "input",                                                            \
+                                         .call = call_##op,                                                            \
+                                         .formula = text,                                                              \
+                                         .shapes = "input: any -> the same, bool",                                     \
+                                         .errors = "none of its own" };
 
 COMPARISON(eq, EQ, "input = other")
 COMPARISON(ne, NE, "input != other")
@@ -293,6 +298,7 @@ const reel_function reel_fn_where = { .name = "where",
                                       .call = call_where,
                                       .formula = "condition ? input : other",
                                       .shapes = "condition (bool), input, other: " THREE_OPERANDS,
+                                      .errors = "a condition that is not bool",
                                       .orders = -1 };
 const reel_function reel_fn_masked_fill = { .name = "masked_fill",
                                             .inputs = "input mask value?",
@@ -301,6 +307,7 @@ const reel_function reel_fn_masked_fill = { .name = "masked_fill",
                                             .formula = "mask ? value : input",
                                             .shapes =
                                                 "input, mask (bool): shapes that broadcast; value: [] -> that shape",
+                                            .errors = "a mask that is not bool; a value with axes",
                                             .orders = -1 };
 const reel_function reel_fn_lerp = { .name = "lerp",
                                      .inputs = "input end weight?",
@@ -308,6 +315,7 @@ const reel_function reel_fn_lerp = { .name = "lerp",
                                      .call = call_lerp,
                                      .formula = "input + weight (end - input)",
                                      .shapes = "input, end, weight: " THREE_OPERANDS,
+                                     .errors = "none of its own",
                                      .orders = -1 };
 const reel_function reel_fn_addcmul = { .name = "addcmul",
                                         .inputs = "input tensor1 tensor2",
@@ -315,6 +323,7 @@ const reel_function reel_fn_addcmul = { .name = "addcmul",
                                         .call = call_addcmul,
                                         .formula = "input + value tensor1 tensor2",
                                         .shapes = "input, tensor1, tensor2: " THREE_OPERANDS,
+                                        .errors = "none of its own",
                                         .orders = -1 };
 const reel_function reel_fn_addcdiv = { .name = "addcdiv",
                                         .inputs = "input tensor1 tensor2",
@@ -322,6 +331,7 @@ const reel_function reel_fn_addcdiv = { .name = "addcdiv",
                                         .call = call_addcdiv,
                                         .formula = "input + value tensor1 / tensor2",
                                         .shapes = "input, tensor1, tensor2: " THREE_OPERANDS,
+                                        .errors = "none of its own",
                                         .orders = -1 };
 const reel_function reel_fn_cast = { .name = "cast",
                                      .inputs = "input",
@@ -329,4 +339,5 @@ const reel_function reel_fn_cast = { .name = "cast",
                                      .call = call_cast,
                                      .formula = "x in another dtype",
                                      .shapes = "input: any -> the same",
+                                     .errors = "none of its own",
                                      .orders = -1 };

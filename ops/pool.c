@@ -237,8 +237,9 @@ static bool indices_play(const reel_play *play)
 
 #define ATTRS .attrs_size = sizeof(reel_pool_attrs)
 #define MAX_OP(op_name)                                                                                                \
-    const reel_op reel_op_##op_name = { .name = #op_name, .infer = max_infer, .play = max_play, .vjp = max_vjp,        \
-                                        .flags = REEL_OP_RELU, ATTRS };
+    const reel_op reel_op_##op_name = {                                                                                \
+        .name = #op_name, .infer = max_infer, .play = max_play, .vjp = max_vjp, .flags = REEL_OP_RELU, ATTRS           \
+    };
 MAX_OP(max_pool1d)
 MAX_OP(max_pool2d)
 MAX_OP(max_pool3d)
@@ -349,6 +350,12 @@ static bool call_adaptive(reel_call_args *args, int axes)
     return call_outputs(args, y, indices, both);
 }
 
+#define MAX_ERRORS                                                                                                     \
+    "kernel_size, stride or dilation below 1; padding below 0 or over half of the kernel; a kernel that does not fit " \
+    "into the padded input; an empty axis behind the batch; another rank; an input that is not float32 or float64; a " \
+    "dilated window with no cell inside of the input"
+#define ADAPTIVE_ERRORS                                                                                                \
+    "a negative output_size; an empty axis behind the batch; another rank; an input that is not float32 or float64"
 #define MAX_ROWS(axes_, shapes_, adaptive_shapes_)                                                                     \
     static bool call_max##axes_(reel_call_args *args) { return call_max(args, axes_); }                                \
     const reel_function reel_fn_max_pool##axes_##d = {                                                                 \
@@ -359,6 +366,7 @@ static bool call_adaptive(reel_call_args *args, int axes)
         .call = call_max##axes_,                                                                                       \
         .formula = "y[o] = max over k of x[o * stride - padding + k * dilation]",                                      \
         .shapes = shapes_,                                                                                             \
+        .errors = MAX_ERRORS,                                                                                          \
         .orders = -1,                                                                                                  \
     };                                                                                                                 \
     static bool call_adaptive##axes_(reel_call_args *args) { return call_adaptive(args, axes_); }                      \
@@ -369,6 +377,7 @@ static bool call_adaptive(reel_call_args *args, int axes)
         .call = call_adaptive##axes_,                                                                                  \
         .formula = "y[o] = max of x[floor(o * in / out) .. ceil((o + 1) * in / out))",                                 \
         .shapes = adaptive_shapes_,                                                                                    \
+        .errors = ADAPTIVE_ERRORS,                                                                                     \
         .orders = -1,                                                                                                  \
     };
 MAX_ROWS(1, "input: [N, C, L] or [C, L] -> [N, C, oL]", "input: [N, C, L] or [C, L] -> [N, C, output_size]")
@@ -377,3 +386,5 @@ MAX_ROWS(2, "input: [N, C, H, W] or [C, H, W] -> [N, C, oH, oW]",
 MAX_ROWS(3, "input: [N, C, D, H, W] or [C, D, H, W] -> [N, C, oD, oH, oW]",
          "input: [N, C, D, H, W] or [C, D, H, W] -> [N, C, output_size]")
 #undef MAX_ROWS
+#undef MAX_ERRORS
+#undef ADAPTIVE_ERRORS

@@ -232,7 +232,12 @@ static bool call_lp(reel_call_args *args, int axes)
     return reel_args_return(args, lp_pool(reel_args_input(args, 0), axes, reel_args_float(args, "norm_type"), &opts));
 }
 
-#define AVG_ROWS(axes_, divisor_, shapes_, adaptive_shapes_)                                                           \
+#define AVG_ERRORS                                                                                                     \
+    "kernel_size or stride below 1; padding below 0 or over half of the kernel; a kernel that does not fit into the "  \
+    "padded input; an empty axis behind the batch; another rank; an input that is not float32 or float64"
+#define ADAPTIVE_ERRORS                                                                                                \
+    "a negative output_size; an empty axis behind the batch; another rank; an input that is not float32 or float64"
+#define AVG_ROWS(axes_, divisor_, refused_, shapes_, adaptive_shapes_)                                                 \
     static bool call_avg##axes_(reel_call_args *args) { return call_avg(args, axes_); }                                \
     const reel_function reel_fn_avg_pool##axes_##d = {                                                                 \
         .name = "avg_pool" #axes_ "d",                                                                                 \
@@ -242,6 +247,7 @@ static bool call_lp(reel_call_args *args, int axes)
         .call = call_avg##axes_,                                                                                       \
         .formula = "y[o] = sum over k of x[o * stride - padding + k] / divisor",                                       \
         .shapes = shapes_,                                                                                             \
+        .errors = refused_ AVG_ERRORS,                                                                                 \
         .orders = -1,                                                                                                  \
     };                                                                                                                 \
     static bool call_adaptive##axes_(reel_call_args *args) { return call_adaptive(args, axes_); }                      \
@@ -252,14 +258,18 @@ static bool call_lp(reel_call_args *args, int axes)
         .call = call_adaptive##axes_,                                                                                  \
         .formula = "y[o] = mean of x[floor(o * in / out) .. ceil((o + 1) * in / out))",                                \
         .shapes = adaptive_shapes_,                                                                                    \
+        .errors = ADAPTIVE_ERRORS,                                                                                     \
         .orders = -1,                                                                                                  \
     };
-AVG_ROWS(1, "", "input: [N, C, L] or [C, L] -> [N, C, oL]", "input: [N, C, L] or [C, L] -> [N, C, output_size]")
-AVG_ROWS(2, " divisor_override:int=none", "input: [N, C, H, W] or [C, H, W] -> [N, C, oH, oW]",
+AVG_ROWS(1, "", "", "input: [N, C, L] or [C, L] -> [N, C, oL]", "input: [N, C, L] or [C, L] -> [N, C, output_size]")
+AVG_ROWS(2, " divisor_override:int=none", "divisor_override 0; ", "input: [N, C, H, W] or [C, H, W] -> [N, C, oH, oW]",
          "input: [N, C, H, W] or [C, H, W] -> [N, C, output_size]")
-AVG_ROWS(3, " divisor_override:int=none", "input: [N, C, D, H, W] or [C, D, H, W] -> [N, C, oD, oH, oW]",
+AVG_ROWS(3, " divisor_override:int=none", "divisor_override 0; ",
+         "input: [N, C, D, H, W] or [C, D, H, W] -> [N, C, oD, oH, oW]",
          "input: [N, C, D, H, W] or [C, D, H, W] -> [N, C, output_size]")
 #undef AVG_ROWS
+#undef AVG_ERRORS
+#undef ADAPTIVE_ERRORS
 
 #define LP_ROW(axes_, shapes_)                                                                                         \
     static bool call_lp##axes_(reel_call_args *args) { return call_lp(args, axes_); }                                  \
@@ -270,6 +280,8 @@ AVG_ROWS(3, " divisor_override:int=none", "input: [N, C, D, H, W] or [C, D, H, W
         .call = call_lp##axes_,                                                                                        \
         .formula = "y = (sum over the window of x^norm_type)^(1 / norm_type)",                                         \
         .shapes = shapes_,                                                                                             \
+        .errors = "norm_type 0; kernel_size or stride below 1; a kernel that does not fit into the input; an empty "   \
+                  "axis behind the batch; another rank; an input that is not float32 or float64",                      \
         .orders = -1,                                                                                                  \
     };
 LP_ROW(1, "input: [N, C, L] or [C, L] -> [N, C, oL]")

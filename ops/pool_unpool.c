@@ -187,6 +187,9 @@ static bool call_unpool(reel_call_args *args, int axes)
         .call = call_unpool##axes_,                                                                                    \
         .formula = "y = 0; y[n, c, indices[n, c, o]] = input[n, c, o]",                                                \
         .shapes = shapes_,                                                                                             \
+        .errors = "indices of another shape, not int64, or outside of the output; kernel_size or stride below 1, "     \
+                  "padding below 0; an output_size a stride or more away from the default; an empty axis behind the "  \
+                  "batch; an input that is not float32 or float64",                                                    \
         .orders = -1,                                                                                                  \
     };
 UNPOOL(1, "input, indices: [N, C, L] or [C, L] -> [N, C, oL]")

@@ -139,6 +139,7 @@ const reel_function reel_fn_rnn_tanh_cell = {
     .call = call_rnn_tanh_cell,
     .formula = "tanh(w_ih x + b_ih + w_hh h + b_hh)",
     .shapes = "input: [N, I]; hx: [N, H]; w_ih: [H, I]; w_hh: [H, H]; b_ih, b_hh: [H] -> [N, H]",
+    .errors = "weights, biases or a state of shapes that do not belong together",
     .orders = -1,
 };
 
@@ -149,6 +150,7 @@ const reel_function reel_fn_gru_cell = {
     .call = call_gru_cell,
     .formula = "(1 - z) n + z h, with the gates r, z and n = tanh(W_in x + b_in + r (W_hn h + b_hn))",
     .shapes = "input: [N, I]; hx: [N, H]; w_ih: [3H, I]; w_hh: [3H, H]; b_ih, b_hh: [3H] -> [N, H]",
+    .errors = "weights, biases or a state of shapes that do not belong together",
     .orders = -1,
 };
 
@@ -159,5 +161,6 @@ const reel_function reel_fn_lstm_cell = {
     .call = call_lstm_cell,
     .formula = "h' = s(o) tanh(c'), c' = s(f) c + s(i) tanh(g), with the gates (i, f, g, o) linear in x and h",
     .shapes = "input: [N, I]; hx, cx: [N, H]; w_ih: [4H, I]; w_hh: [4H, H]; b_ih, b_hh: [4H] -> [N, H], [N, H]",
+    .errors = "weights, biases or states of shapes that do not belong together",
     .orders = -1,
 };

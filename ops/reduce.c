@@ -317,7 +317,7 @@ reel_tensor *reel_sum_to(reel_tensor *x, reel_shape shape)
 
 // ---- the table's rows ----
 
-#define ROW(op, does, order)                                                                                           \
+#define ROW(op, does, order, refused)                                                                                  \
     static bool call_##op(reel_call_args *args)                                                                        \
     {                                                                                                                  \
         reel_dims dims;                                                                                                \
@@ -331,16 +331,17 @@ reel_tensor *reel_sum_to(reel_tensor *x, reel_shape shape)
         .call = call_##op,                                                                                             \
         .formula = does,                                                                                               \
         .shapes = "input: any -> without the axes in dim, or with 1 in their place",                                   \
+        .errors = refused,                                                                                             \
         .orders = order,                                                                                               \
     };
-ROW(sum, "sum of x over dim (none: every axis)", -1)
-ROW(mean, "sum of x over dim / count", -1)
-ROW(prod, "product of x over dim", -1)
-ROW(amax, "largest x over dim; ties share the cotangent evenly", -1)
-ROW(amin, "smallest x over dim; ties share the cotangent evenly", -1)
-ROW(logsumexp, "log(sum(exp(x))) over dim", -1)
-ROW(any, "whether any x over dim is not 0", 0)
-ROW(all, "whether every x over dim is not 0", 0)
+ROW(sum, "sum of x over dim (none: every axis)", -1, "none of its own")
+ROW(mean, "sum of x over dim / count", -1, "an input that is not float32 or float64")
+ROW(prod, "product of x over dim", -1, "none of its own")
+ROW(amax, "largest x over dim; ties share the cotangent evenly", -1, "no elements to choose from")
+ROW(amin, "smallest x over dim; ties share the cotangent evenly", -1, "no elements to choose from")
+ROW(logsumexp, "log(sum(exp(x))) over dim", -1, "none of its own")
+ROW(any, "whether any x over dim is not 0", 0, "none of its own")
+ROW(all, "whether every x over dim is not 0", 0, "none of its own")
 #undef ROW
 
 static bool call_count_nonzero(reel_call_args *args)
@@ -357,5 +358,6 @@ const reel_function reel_fn_count_nonzero = {
     .call = call_count_nonzero,
     .formula = "how many x over dim are not 0",
     .shapes = "input: any -> without the axes in dim",
+    .errors = "none of its own",
     .orders = 0,
 };

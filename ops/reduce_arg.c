@@ -150,6 +150,7 @@ const reel_function reel_fn_argmax = {
     .call = call_argmax,
     .formula = "index of the first largest x along dim (none: of the flattened tensor), int64",
     .shapes = "input: any -> without the axis dim, or with 1 in its place",
+    .errors = "no elements to choose from; bools",
     .orders = 0,
 };
 
@@ -160,5 +161,6 @@ const reel_function reel_fn_argmin = {
     .call = call_argmin,
     .formula = "index of the first smallest x along dim (none: of the flattened tensor), int64",
     .shapes = "input: any -> without the axis dim, or with 1 in its place",
+    .errors = "no elements to choose from; bools",
     .orders = 0,
 };

@@ -191,6 +191,7 @@ const reel_function reel_fn_var = {
     .call = call_var,
     .formula = "sum((x - mean)^2) / (count - correction) over dim; correction is 1, or 0 with unbiased=false",
     .shapes = "input: any -> without the axes in dim, or with 1 in their place",
+    .errors = "an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -201,6 +202,7 @@ const reel_function reel_fn_std = {
     .call = call_std,
     .formula = "sqrt(var(x)) over dim",
     .shapes = "input: any -> without the axes in dim, or with 1 in their place",
+    .errors = "an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -223,5 +225,7 @@ const reel_function reel_fn_norm = {
     .call = call_norm,
     .formula = "(sum |x|^p)^(1/p) over dim; p = 0 counts, p = inf and -inf are extremes of |x|, \"fro\" is 2",
     .shapes = "input: any -> without the axes in dim, or with 1 in their place",
+    .errors = "a word for p other than fro, inf and -inf; no elements with p below 0 or infinite; an input that is not "
+              "float32 or float64",
     .orders = -1,
 };

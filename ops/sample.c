@@ -500,5 +500,7 @@ const reel_function reel_fn_grid_sample = {
     .call = call_grid_sample,
     .formula = "y[n, c, p] = sum over i of input[n, c, i] w(u(grid[n, p]) - i)",
     .shapes = "input: [N, C, H, W]; grid: [N, oH, oW, 2] -> [N, C, oH, oW]; or [N, C, D, H, W] and [N, oD, oH, oW, 3]",
+    .errors = "batches that differ; a grid of another rank, or whose last axis is not the number of space axes; an "
+              "empty image, or one of 2^31 pixels; bicubic in 3-D; dtypes that differ or are no floats",
     .orders = -1,
 };

@@ -290,6 +290,8 @@ const reel_function reel_fn_affine_grid = {
     .call = call_affine,
     .formula = "grid[n, h, w] = theta[n] (x_w, y_h, 1)",
     .shapes = "theta: [N, 2, 3], size [N, C, H, W] -> [N, H, W, 2]; or [N, 3, 4], [N, C, D, H, W] -> [N, D, H, W, 3]",
+    .errors =
+        "a size of other than 4 or 5 numbers from 1 on; batches that differ; a theta that is not float32 or float64",
     .orders = -1,
 };
 
@@ -300,5 +302,7 @@ const reel_function reel_fn_projective_grid = {
     .call = call_projective,
     .formula = "grid[n, h, w] = (u / q, v / q), (u, v, q) = theta[n] (x_w, y_h, 1)",
     .shapes = "theta: [N, 3, 3], size [N, C, H, W] -> [N, H, W, 2]",
+    .errors = "a theta that is not [N, 3, 3]; a size of other than 4 numbers from 1 on; batches that differ; a theta "
+              "that is not float32 or float64",
     .orders = -1,
 };

@@ -129,7 +129,8 @@ static bool matrix_play(const reel_play *play)
         w.control[i] = w.f32 ? (double)((const float *)play->in[0].data)[i] : ((const double *)play->in[0].data)[i];
     fill_system(&w, system);
     if (!solve(system, n, row))
-        return reel_play_fail(play, REEL_ERROR_VALUE, "the control points lie on one line, or two of them coincide");
+        return reel_play_fail(play, REEL_ERROR_VALUE,
+                              "the control points of a thin_plate_grid lie on one line, or two of them coincide");
     for (int64_t i = 0; i < n; i++) memcpy(w.inverse + i * k, system + i * row + n, (size_t)k * sizeof *w.inverse);
     reel_parallel(play->exec, w.height, matrix_task, &w);
     return true;
@@ -189,5 +190,8 @@ const reel_function reel_fn_thin_plate_grid = {
     .call = call_thin_plate,
     .formula = "grid[n, h, w] = f_n(x_w, y_h), the thin-plate spline with f_n(control[k]) = points[n, k]",
     .shapes = "points: [N, K, 2], control: [K, 2], size [N, C, H, W] -> [N, H, W, 2]",
+    .errors =
+        "fewer than 3 control points, points on one line or two the same; another number of points than of controls; a "
+        "size of other than 4 numbers from 1 on; batches that differ; dtypes that differ or are no floats",
     .orders = -1,
 };

@@ -310,7 +310,7 @@ reel_tensor *reel_cummin(reel_tensor *x, int dim, reel_tensor **indices)
 
 // ---- the table's rows ----
 
-#define ROW(op, does)                                                                                                  \
+#define ROW(op, refused, does)                                                                                         \
     static bool call_##op(reel_call_args *args)                                                                        \
     {                                                                                                                  \
         return reel_args_return(args, reel_##op(reel_args_input(args, 0), reel_args_dim(args, "dim")));                \
@@ -322,11 +322,12 @@ reel_tensor *reel_cummin(reel_tensor *x, int dim, reel_tensor **indices)
         .call = call_##op,                                                                                             \
         .formula = does,                                                                                               \
         .shapes = "input: any -> the same",                                                                            \
+        .errors = refused,                                                                                             \
         .orders = -1,                                                                                                  \
     };
-ROW(cumsum, "y_k = x_0 + ... + x_k along dim")
-ROW(cumprod, "y_k = x_0 * ... * x_k along dim")
-ROW(logcumsumexp, "y_k = log(exp(x_0) + ... + exp(x_k)) along dim")
+ROW(cumsum, "none of its own", "y_k = x_0 + ... + x_k along dim")
+ROW(cumprod, "none of its own", "y_k = x_0 * ... * x_k along dim")
+ROW(logcumsumexp, "an input that is not float32 or float64", "y_k = log(exp(x_0) + ... + exp(x_k)) along dim")
 #undef ROW
 
 #define ROW(op, does)                                                                                                  \
@@ -343,6 +344,7 @@ ROW(logcumsumexp, "y_k = log(exp(x_0) + ... + exp(x_k)) along dim")
         .call = call_##op,                                                                                             \
         .formula = does,                                                                                               \
         .shapes = "input: any -> values, and indices (int64), both the same",                                          \
+        .errors = "none of its own",                                                                                   \
         .orders = -1,                                                                                                  \
     };
 ROW(cummax, "y_k = max(x_0 ... x_k) along dim, and the last index it stands at")

@@ -378,6 +378,8 @@ const reel_function reel_fn_reshape = { .name = "reshape",
                                         .call = call_reshape,
                                         .formula = "the same elements in row-major order under another shape",
                                         .shapes = "input: any; shape of as many elements, one size may be -1 -> shape",
+                                        .errors =
+                                            "two sizes of -1, or one beside an empty axis; another number of elements",
                                         .orders = -1 };
 
 static bool call_view(reel_call_args *args)
@@ -391,6 +393,9 @@ const reel_function reel_fn_view = { .name = "view",
                                      .call = call_view,
                                      .formula = "reshape that never copies",
                                      .shapes = "input: any; shape of as many elements, one size may be -1 -> shape",
+                                     .errors =
+                                         "two sizes of -1, or one beside an empty axis; another number of elements; "
+                                         "elements whose places in memory no strides of that shape give",
                                      .orders = -1 };
 
 static bool call_flatten(reel_call_args *args)
@@ -404,6 +409,7 @@ const reel_function reel_fn_flatten = { .name = "flatten",
                                         .call = call_flatten,
                                         .formula = "axes start_dim to end_dim as one",
                                         .shapes = "input: any -> [..., product of the sizes, ...]",
+                                        .errors = "start_dim behind end_dim",
                                         .orders = -1 };
 
 static bool call_unflatten(reel_call_args *args)
@@ -419,6 +425,7 @@ const reel_function reel_fn_unflatten = {
     .call = call_unflatten,
     .formula = "axis dim as several",
     .shapes = "input: [..., n, ...]; sizes of product n, one may be -1 -> [..., sizes, ...]",
+    .errors = "sizes that are none, have two -1, or another product than the axis",
     .orders = -1
 };
 
@@ -437,6 +444,7 @@ const reel_function reel_fn_squeeze = { .name = "squeeze",
                                         .call = call_squeeze,
                                         .formula = "drops axes of size 1: those of dim, or every one",
                                         .shapes = "input: any -> the same without axes of size 1",
+                                        .errors = "none of its own",
                                         .orders = -1 };
 
 static bool call_unsqueeze(reel_call_args *args)
@@ -449,6 +457,7 @@ const reel_function reel_fn_unsqueeze = { .name = "unsqueeze",
                                           .call = call_unsqueeze,
                                           .formula = "puts an axis of size 1 before axis dim",
                                           .shapes = "input: any -> [..., 1, ...]",
+                                          .errors = "8 axes already",
                                           .orders = -1 };
 
 static bool call_expand(reel_call_args *args)
@@ -457,13 +466,16 @@ static bool call_expand(reel_call_args *args)
     return reel_args_shape(args, "size", &shape) &&
            reel_args_return(args, reel_expand(reel_args_input(args, 0), shape));
 }
-const reel_function reel_fn_expand = { .name = "expand",
-                                       .inputs = "input",
-                                       .attrs = "size:ints",
-                                       .call = call_expand,
-                                       .formula = "repeats axes of size 1 without a copy; -1 keeps a size",
-                                       .shapes = "input: any; size of as many axes or more -> size",
-                                       .orders = -1 };
+const reel_function reel_fn_expand = {
+    .name = "expand",
+    .inputs = "input",
+    .attrs = "size:ints",
+    .call = call_expand,
+    .formula = "repeats axes of size 1 without a copy; -1 keeps a size",
+    .shapes = "input: any; size of as many axes or more -> size",
+    .errors = "fewer sizes than axes; a negative size but for -1; an axis of another size that is not 1",
+    .orders = -1
+};
 
 static bool call_broadcast_to(reel_call_args *args)
 {
@@ -471,10 +483,13 @@ static bool call_broadcast_to(reel_call_args *args)
     return reel_args_shape(args, "size", &shape) &&
            reel_args_return(args, reel_broadcast_to(reel_args_input(args, 0), shape));
 }
-const reel_function reel_fn_broadcast_to = { .name = "broadcast_to",
-                                             .inputs = "input",
-                                             .attrs = "size:ints",
-                                             .call = call_broadcast_to,
-                                             .formula = "expand under its other name",
-                                             .shapes = "input: any; size of as many axes or more -> size",
-                                             .orders = -1 };
+const reel_function reel_fn_broadcast_to = {
+    .name = "broadcast_to",
+    .inputs = "input",
+    .attrs = "size:ints",
+    .call = call_broadcast_to,
+    .formula = "expand under its other name",
+    .shapes = "input: any; size of as many axes or more -> size",
+    .errors = "fewer sizes than axes; a negative size but for -1; an axis of another size that is not 1",
+    .orders = -1
+};

@@ -274,6 +274,7 @@ const reel_function reel_fn_roll = {
     .call = call_roll,
     .formula = "y[(i + shift) mod n] = x[i] along each axis of dims, or over the flattened elements",
     .shapes = "input: any -> the same",
+    .errors = "another number of shifts than of axes",
     .orders = -1
 };
 
@@ -288,6 +289,7 @@ const reel_function reel_fn_tile = { .name = "tile",
                                      .call = call_tile,
                                      .formula = "dims[k] copies of x side by side along axis k",
                                      .shapes = "input: any -> sizes times dims",
+                                     .errors = "a negative count, or more than 8",
                                      .orders = -1 };
 
 static bool call_repeat(reel_call_args *args)
@@ -302,6 +304,7 @@ const reel_function reel_fn_repeat = { .name = "repeat",
                                        .call = call_repeat,
                                        .formula = "tile with a count for every axis",
                                        .shapes = "input: any -> sizes times repeats",
+                                       .errors = "a negative count; fewer counts than axes, or more than 8",
                                        .orders = -1 };
 
 static bool call_tril(reel_call_args *args)
@@ -314,6 +317,7 @@ const reel_function reel_fn_tril = { .name = "tril",
                                      .call = call_tril,
                                      .formula = "x on and below the diagonal of the last two axes, 0 elsewhere",
                                      .shapes = "input: [..., n, m] -> the same",
+                                     .errors = "an operand of fewer than 2 axes",
                                      .orders = -1 };
 
 static bool call_triu(reel_call_args *args)
@@ -326,4 +330,5 @@ const reel_function reel_fn_triu = { .name = "triu",
                                      .call = call_triu,
                                      .formula = "x on and above the diagonal of the last two axes, 0 elsewhere",
                                      .shapes = "input: [..., n, m] -> the same",
+                                     .errors = "an operand of fewer than 2 axes",
                                      .orders = -1 };

@@ -151,6 +151,7 @@ const reel_function reel_fn_permute = { .name = "permute",
                                         .call = call_permute,
                                         .formula = "y's axis k is x's axis dims[k]",
                                         .shapes = "input: any; dims names every axis once -> the sizes in that order",
+                                        .errors = "dims that do not name every axis",
                                         .orders = -1 };
 
 static bool call_transpose(reel_call_args *args)
@@ -164,6 +165,7 @@ const reel_function reel_fn_transpose = { .name = "transpose",
                                           .call = call_transpose,
                                           .formula = "swaps two axes",
                                           .shapes = "input: any -> two sizes swapped",
+                                          .errors = "none of its own",
                                           .orders = -1 };
 
 static bool call_movedim(reel_call_args *args)
@@ -178,4 +180,5 @@ const reel_function reel_fn_movedim = { .name = "movedim",
                                         .call = call_movedim,
                                         .formula = "axis source[k] goes to place destination[k]",
                                         .shapes = "input: any -> the sizes in another order",
+                                        .errors = "lists of different length",
                                         .orders = -1 };

@@ -364,6 +364,7 @@ const reel_function reel_fn_slice = { .name = "slice",
                                       .call = call_slice,
                                       .formula = "every step-th element of axis dim from start up to end",
                                       .shapes = "input: [..., n, ...] -> [..., ceil((end - start) / step), ...]",
+                                      .errors = "a scalar; a step below 1",
                                       .orders = -1 };
 
 static bool call_narrow(reel_call_args *args)
@@ -371,13 +372,16 @@ static bool call_narrow(reel_call_args *args)
     return reel_args_return(args, reel_narrow(reel_args_input(args, 0), reel_args_axis(args, "dim"),
                                               reel_args_int(args, "start"), reel_args_int(args, "length")));
 }
-const reel_function reel_fn_narrow = { .name = "narrow",
-                                       .inputs = "input",
-                                       .attrs = "dim:int start:int length:int",
-                                       .call = call_narrow,
-                                       .formula = "length elements of axis dim from start",
-                                       .shapes = "input: [..., n, ...] -> [..., length, ...]",
-                                       .orders = -1 };
+const reel_function reel_fn_narrow = {
+    .name = "narrow",
+    .inputs = "input",
+    .attrs = "dim:int start:int length:int",
+    .call = call_narrow,
+    .formula = "length elements of axis dim from start",
+    .shapes = "input: [..., n, ...] -> [..., length, ...]",
+    .errors = "a scalar; a start outside of [-size, size]; a negative length, or an end past the axis",
+    .orders = -1
+};
 
 static bool call_select(reel_call_args *args)
 {
@@ -390,6 +394,7 @@ const reel_function reel_fn_select = { .name = "select",
                                        .call = call_select,
                                        .formula = "element index of axis dim, which goes away",
                                        .shapes = "input: [..., n, ...] -> [..., ...]",
+                                       .errors = "a scalar; an index outside of [-size, size)",
                                        .orders = -1 };
 
 static bool call_flip(reel_call_args *args)
@@ -403,6 +408,7 @@ const reel_function reel_fn_flip = { .name = "flip",
                                      .call = call_flip,
                                      .formula = "the axes dims back to front",
                                      .shapes = "input: any -> the same",
+                                     .errors = "none of its own",
                                      .orders = -1 };
 
 static bool call_diagonal(reel_call_args *args)
@@ -416,4 +422,5 @@ const reel_function reel_fn_diagonal = { .name = "diagonal",
                                          .call = call_diagonal,
                                          .formula = "y[..., i] = x[.., i, .., i + offset, ..]",
                                          .shapes = "input: [.., n, .., m, ..] -> [..., length of the diagonal]",
+                                         .errors = "fewer than 2 axes; one axis for both",
                                          .orders = -1 };

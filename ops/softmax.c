@@ -182,6 +182,7 @@ static int dim_of(const reel_call_args *args)
         .call = call_##op,                                                                                             \
         .formula = does,                                                                                               \
         .shapes = "input: any -> the same",                                                                            \
+        .errors = "an input that is not float32 or float64",                                                           \
         .orders = -1,                                                                                                  \
     };
 ROW(softmax, "exp(x) / sum(exp(x)) along dim")

@@ -204,6 +204,15 @@ const reel_op reel_op_sort = {
     .attrs_size = sizeof(attrs),
 };
 
+/* The same under the name that its errors give. */
+static const reel_op reel_op_argsort = {
+    .name = "argsort",
+    .infer = infer_sort,
+    .play = play_sort,
+    .vjp = vjp_sort,
+    .attrs_size = sizeof(attrs),
+};
+
 const reel_op reel_op_topk = {
     .name = "topk",
     .infer = infer_topk,
@@ -234,7 +243,7 @@ reel_tensor *reel_sort(reel_tensor *x, int dim, bool descending, reel_tensor **i
 reel_tensor *reel_argsort(reel_tensor *x, int dim, bool descending)
 {
     reel_tensor *indices = NULL;
-    reel_free(apply(&reel_op_sort, x, 0, dim, descending, &indices));
+    reel_free(apply(&reel_op_argsort, x, 0, dim, descending, &indices));
     return indices;
 }
 
@@ -274,6 +283,7 @@ const reel_function reel_fn_sort = {
     .call = call_sort,
     .formula = "x in order along dim, always stable, NaN the largest",
     .shapes = "input: any -> values, and indices (int64), both the same",
+    .errors = "none of its own",
     .orders = -1,
 };
 
@@ -284,6 +294,7 @@ const reel_function reel_fn_argsort = {
     .call = call_argsort,
     .formula = "the indices of sort",
     .shapes = "input: any -> the same, int64",
+    .errors = "none of its own",
     .orders = 0,
 };
 
@@ -294,5 +305,6 @@ const reel_function reel_fn_topk = {
     .call = call_topk,
     .formula = "the k largest (smallest) along dim, in order",
     .shapes = "input: [..., n, ...] -> values, and indices (int64): [..., k, ...]",
+    .errors = "k outside of [0, size]",
     .orders = -1,
 };

@@ -20,6 +20,7 @@ typedef struct reel_function {
     bool (*call)(reel_call_args *args);
     const char *formula; /* one line of docs: what it computes */
     const char *shapes; /* "input: [N, C, H, W]; weight: [K, C / groups, kH, kW] -> [N, K, oH, oW]"                   */
+    const char *errors; /* what it refuses beyond what every op does (docs/ops.md): "a factor below 1; ..."           */
     int orders;         /* orders of differentiability: 0 none, -1 any                                                */
 } reel_function;
 

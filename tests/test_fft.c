@@ -244,7 +244,11 @@ Test(fft, what_does_not_fit_is_refused)
     cr_assert_not(reel_rfft(none, NULL, &re, &im));
     refused(ctx, re, "rfft", "0 values");
     cr_assert_not(reel_ifft(x, reel_zeros(ctx, REEL_SHAPE(3, 2), REEL_F32), NULL, &re, &im));
-    refused(ctx, re, "fft", "one shape and dtype");
+    refused(ctx, re, "ifft: ", "one shape and dtype");
+    cr_assert_not(reel_ifft(reel_cast(x, REEL_I64), NULL, NULL, &re, &im));
+    refused(ctx, re, "ifft: ", "int64");
+    cr_assert_null(reel_irfft(x, reel_cast(x, REEL_F64), NULL));
+    refused(ctx, NULL, "irfft: ", "one shape and dtype");
     refused(ctx, reel_irfft(reel_zeros(ctx, REEL_SHAPE(2, 1), REEL_F32), NULL, NULL), "irfft", "0 values");
     refused(ctx, reel_irfft(x, NULL, &(reel_fft_opts) { .n_sizes = 1, .sizes = { INT64_MAX } }), "irfft", "values");
     cr_assert(reel_fft(x, NULL, &(reel_fft_opts) { .n_sizes = 1, .sizes = { INT64_MAX / 64 } }, &re, &im));

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <reel/core/autograd.h>
+#include <reel/ops/shape.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,7 +113,38 @@ Test(op_refusals, extreme_attributes_work_or_are_refused_by_name)
 
 // ---- operands ----
 
-enum { LEFT_OUT, OTHER_FLOAT, AS_INT, AS_BOOL, MORE_AXES, FEWER_AXES, LARGER, EMPTY, SCALAR, CHANGES };
+enum {
+    LEFT_OUT,
+    OTHER_FLOAT,
+    AS_INT,
+    AS_BOOL,
+    MORE_AXES,
+    FEWER_AXES,
+    LARGER,
+    EMPTY,
+    SCALAR,
+    EMPTY_AND_HUGE,
+    SPREAD,
+    CHANGES
+};
+
+// Of no elements but with an axis as long as one may be, or one element spread over 2^55.
+static reel_tensor *endless(const op_operand *o, int change)
+{
+    reel_dtype dtype = o->kind == 'i' ? REEL_I64 : o->kind == 'b' ? REEL_BOOL : REEL_F64;
+    reel_shape shape = o->shape;
+    for (int d = 0; d < shape.ndim; d++) shape.dim[d] = 1;
+    if (shape.ndim == 0) return reel_zeros(ctx, shape, dtype);
+    int64_t *last = &shape.dim[shape.ndim - 1];
+    if (change == EMPTY_AND_HUGE) {
+        *last = INT64_MAX / 16;
+        shape.dim[0] = 0;
+        return reel_zeros(ctx, shape, dtype);
+    }
+    reel_tensor *one = reel_zeros(ctx, shape, dtype);
+    *last = (int64_t)1 << 55;
+    return reel_expand(one, shape);
+}
 
 // The operand, changed in one way; its values repeat where there are more elements.
 static reel_tensor *changed(const op_operand *o, int change)
@@ -121,6 +153,7 @@ static reel_tensor *changed(const op_operand *o, int change)
     reel_dtype floating = change == OTHER_FLOAT ? REEL_F32 : REEL_F64;
     reel_shape *shape = &other.shape;
     if (change == LEFT_OUT) return NULL;
+    if (change == EMPTY_AND_HUGE || change == SPREAD) return endless(o, change);
     if (change == AS_INT) other.kind = 'i';
     if (change == AS_BOOL) other.kind = 'b';
     if (change == MORE_AXES && shape->ndim < REEL_MAX_DIMS) shape->dim[shape->ndim++] = 2;

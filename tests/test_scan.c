@@ -326,6 +326,7 @@ Test(scan, what_does_not_fit_is_refused)
     reel_tensor *x = reel_zeros(ctx, REEL_SHAPE(2, 3), REEL_F32), *whole = reel_zeros(ctx, REEL_SHAPE(2, 3), REEL_I32),
                 *at;
     refused(ctx, reel_cumsum(x, 2), "cumsum", "dim 2 is out of range");
+    refused(ctx, reel_argsort(x, 2, false), "argsort: ", "dim 2 is out of range");
     refused(ctx, reel_cumprod(x, -3), "cumprod", "out of range");
     refused(ctx, reel_logcumsumexp(whole, 0), "logcumsumexp", "int32");
     refused(ctx, reel_linear_scan(x, whole, 0, NULL), "linear_scan", "one shape and dtype");

@@ -129,6 +129,16 @@ Test(table, has_rows_whose_specifications_can_be_read)
     }
 }
 
+Test(table, says_of_every_op_what_it_refuses)
+{
+    for (int i = 0; i < reel_function_count(); i++) {
+        const reel_function *f = reel_function_at(i);
+        size_t length = f->errors ? strlen(f->errors) : 0;
+        cr_expect(length > 0 && strchr(".;, ", f->errors[length - 1]) == NULL && !strstr(f->errors, "; ;"),
+                  "%s: what it refuses is not said, or not cleanly: '%s'", f->name, f->errors ? f->errors : "");
+    }
+}
+
 Test(table, fills_in_defaults)
 {
     cr_assert_eq(call_probe(NULL), 1);

@@ -28,6 +28,7 @@ int check_list(const check_options *options)
         if (!wanted(options, f->name)) continue;
         printf("%-*s  (%s)%s%s\n", width, f->name, f->inputs ? f->inputs : "", f->attrs && f->attrs[0] ? "  " : "",
                f->attrs ? f->attrs : "");
+        if (options->n_names > 0 && f->errors) printf("%-*s  refuses: %s\n", width, "", f->errors);
         count++;
     }
     printf("%d ops\n", count);
@@ -83,17 +84,20 @@ static void print_operands(const reel_function *f)
 
 int check_docs(const check_options *options)
 {
-    printf("# Ops\n\n"
-           "Every op of the table, as `reel_call` and `reel-check` know it. Names, attributes and defaults are "
-           "PyTorch's.\n"
-           "This page is generated: `reel-check docs > docs/ops.md`.\n\n"
-           "An operand with `?` may be left out; `...` stands for any number of them. An attribute that takes a list "
-           "takes\n"
-           "one number for every axis too. Axes may be counted from the end: -1 is the last.\n\n"
-           "What every op refuses, with a message that names the op and what is wrong: an operand that is missing,\n"
-           "unknown or given twice; an attribute that is missing, unknown or of another type; shapes or dtypes that do "
-           "not\n"
-           "fit the ones given here; sizes whose product leaves 63 bits.\n\n");
+    printf(
+        "# Ops\n\n"
+        "Every op of the table, as `reel_call` and `reel-check` know it. Names, attributes and defaults are "
+        "PyTorch's.\n"
+        "This page is generated: `reel-check docs > docs/ops.md`.\n\n"
+        "An operand with `?` may be left out; `...` stands for any number of them. An attribute that takes a list "
+        "takes\n"
+        "one number for every axis too. Axes may be counted from the end: -1 is the last.\n\n"
+        "What every op refuses, with a message that names the op and what is wrong: an operand that is missing,\n"
+        "unknown or given twice; an attribute that is missing, unknown or of another type, or a word that is none of\n"
+        "those it may be; shapes or dtypes that do not fit the ones given here; an axis that the operand does not "
+        "have,\n"
+        "or that is named twice; sizes whose product leaves 63 bits. What an op refuses beyond that stands with "
+        "it.\n\n");
     const reel_function *f;
     for (int i = 0; (f = check_function(options, i)); i++) printf("%s[%s](#%s)\n", i ? "· " : "", f->name, f->name);
     printf("\n");
@@ -103,6 +107,7 @@ int check_docs(const check_options *options)
         printf("\n\n    %s\n", f->formula ? f->formula : "");
         if (f->shapes && f->shapes[0]) printf("\nShapes: %s\n", f->shapes);
         print_attributes(f);
+        if (f->errors && f->errors[0]) printf("\nRefuses: %s.\n", f->errors);
         if (f->orders == 0)
             printf("\nNo derivative.\n\n");
         else if (f->orders < 0)
