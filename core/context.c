@@ -75,6 +75,11 @@ void reel_ctx_free(reel_ctx *ctx)
         if (ctx->handles[i]) reel_tensor_drop_handle(ctx->handles[i]);
     reel_scratch_release(ctx);
     while (ctx->profiles) reel_profile_free(ctx->profiles);
+    while (ctx->attached) {
+        reel_attachment *attached = ctx->attached;
+        ctx->attached = attached->next;
+        attached->release(attached);
+    }
     reel_plan_cache_close(ctx);
     if (ctx->arena) reel_pool_free(ctx, ctx->arena, ctx->arena_bytes);
     if (ctx->handles) reel_pool_free(ctx, ctx->handles, (size_t)ctx->handles_capacity * sizeof *ctx->handles);

@@ -57,9 +57,23 @@ void *reel_scratch(const reel_exec *exec, size_t bytes)
     return memory;
 }
 
-void reel_scratch_release(reel_ctx *ctx)
+int64_t reel_scratch_mark(const reel_exec *exec) { return ((const reel_scratch_list *)exec->scratch)->count; }
+
+void reel_scratch_cut(const reel_exec *exec, int64_t mark)
 {
-    reel_scratch_list *list = &ctx->scratch;
-    for (int64_t i = 0; i < list->count; i++) reel_pool_free(ctx, list->blocks[i].memory, list->blocks[i].bytes);
-    list->count = 0;
+    reel_scratch_list *list = exec->scratch;
+    for (; list->count > mark; list->count--)
+        reel_pool_free(list->ctx, list->blocks[list->count - 1].memory, list->blocks[list->count - 1].bytes);
+}
+
+void reel_scratch_release(reel_ctx *ctx) { reel_scratch_cut(&ctx->exec, 0); }
+
+reel_ctx *reel_exec_ctx(const reel_exec *exec) { return ((const reel_scratch_list *)exec->scratch)->ctx; }
+reel_attachment **reel_exec_attached(const reel_exec *exec) { return &reel_exec_ctx(exec)->attached; }
+
+void reel_exec_attach(const reel_exec *exec, reel_attachment *attached)
+{
+    reel_attachment **list = reel_exec_attached(exec);
+    attached->next = *list;
+    *list = attached;
 }

@@ -3,6 +3,7 @@
 #ifndef REEL_CORE_INTERNAL_H
 #define REEL_CORE_INTERNAL_H
 
+#include <reel/core/attached.h>
 #include <reel/core/autograd.h>
 #include <reel/core/op.h>
 #include <reel/core/random.h>
@@ -144,6 +145,7 @@ struct reel_ctx {
     reel_pool pool;
     reel_exec exec;
     reel_scratch_list scratch;
+    reel_attachment *attached;
     reel_generator generator;
     reel_tensor **handles;
     int64_t n_handles, handles_capacity;

@@ -10,6 +10,19 @@ static const char *const algo_names[] = { "auto",      "naive",     "direct",   
                                           "winograd2", "winograd4", "winograd6", "fft" };
 enum { ALGOS = sizeof algo_names / sizeof algo_names[0] };
 
+static int checked_algo(reel_ctx *ctx, const char *op, int algo)
+{
+#ifndef REEL_HAVE_FFTW
+    if (algo == REEL_CONV_FFT) {
+        reel_fail(ctx, REEL_ERROR_UNSUPPORTED, "%s: the algorithm is fft, but this build of Reel has no FFTW", op);
+        return -1;
+    }
+#else
+    (void)ctx, (void)op;
+#endif
+    return algo;
+}
+
 /* The algorithm asked for: the option, else the environment's. -1 and an error when there is none such. */
 static int wanted_algo(reel_ctx *ctx, const char *op, reel_conv_algo algo)
 {
@@ -18,9 +31,9 @@ static int wanted_algo(reel_ctx *ctx, const char *op, reel_conv_algo algo)
         return -1;
     }
     const char *name = algo == REEL_CONV_AUTO ? getenv("REEL_CONV_ALGO") : NULL;
-    if (!name || !*name) return (int)algo;
+    if (!name || !*name) return checked_algo(ctx, op, (int)algo);
     for (int i = 0; i < ALGOS; i++)
-        if (strcmp(name, algo_names[i]) == 0) return i;
+        if (strcmp(name, algo_names[i]) == 0) return checked_algo(ctx, op, i);
     reel_fail(
         ctx, REEL_ERROR_VALUE,
         "%s: REEL_CONV_ALGO is '%s', expected one of auto, naive, direct, im2col, winograd, winograd2, winograd4, "

@@ -7,6 +7,9 @@
 static const reel_conv_impl *const impls[] = {
     &reel_conv_naive, &reel_conv_direct,    &reel_conv_depthwise, &reel_conv_im2col,
     &reel_conv_dots,  &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
+#ifdef REEL_HAVE_FFTW
+    &reel_conv_fft,
+#endif
 };
 enum { IMPLS = sizeof impls / sizeof impls[0] };
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// What convolution by spectra does around FFTW's transforms: rows in and out of complex lines, and products.
+//
+// Complex numbers are interleaved pairs. Real rows go through complex transforms in twos, z = a + i b: with Z the
+// transform of z over n points, those of a and b are (Z[k] + conj Z[n - k]) / 2 and (Z[k] - conj Z[n - k]) / 2i.
+#ifndef REEL_OPS_KERNELS_SPECTRUM_H
+#define REEL_OPS_KERNELS_SPECTRUM_H
+
+#include <reel/core/dtype.h>
+#include <reel/ops/kernels/dispatch.h>
+
+#define REEL_SPECTRUM_LANES 8 /* frequencies of a row that stay together: a multiple of this */
+
+/* A row in memory, as far as there is one: elements [low, high), which stand at the points at + i * spread of a line.
+ */
+typedef struct reel_spectrum_row {
+    void *data; /* element `low` */
+    int64_t low, high;
+    const void *bias; /* of the row's channel, or NULL */
+} reel_spectrum_row;
+
+typedef struct reel_spectrum_place {
+    int64_t at, spread, n;
+} reel_spectrum_place;
+
+/* c[i][j] (+)= sum over r < depth of a[i][r] * b[j][r], at each of `points` points of REEL_SPECTRUM_LANES frequencies.
+ * Strides count complex numbers: by i, j and r, and from point to point. */
+typedef struct reel_spectrum_product {
+    const void *a, *b;
+    void *c;
+    int64_t i, j, depth, points;
+    int64_t a_i, a_r, a_point, b_j, b_r, b_point, c_i, c_j, c_point;
+    bool add;
+} reel_spectrum_product;
+
+typedef struct reel_spectrum_kernels_of {
+    /* line[n] = a + i b with zeros around. */
+    void (*load)(const reel_spectrum_row rows[2], const reel_spectrum_place *place, void *line);
+    /* a = scale * Re(line) + bias, b = scale * Im(line) + bias, then max(0, .) if relu. */
+    void (*store)(const reel_spectrum_row rows[2], const reel_spectrum_place *place, const void *line, double scale,
+                  bool relu);
+    /* Twice the spectra of a and b, in blocks of `lanes`, `stride` numbers apart. Writes line[n], too. */
+    void (*split)(void *line, int64_t n, int64_t blocks, int64_t lanes, int64_t stride, void *const to[2]);
+    /* The reverse: line[k] = A[k] + i B[k] and line[n - k] = conj A[k] + i conj B[k], up to line[n]. */
+    void (*join)(void *const from[2], int64_t n, int64_t blocks, int64_t lanes, int64_t stride, void *line);
+    void (*multiply)(const reel_spectrum_product *product);
+} reel_spectrum_kernels_of;
+
+typedef struct reel_spectrum_kernels {
+    reel_spectrum_kernels_of f32, f64;
+} reel_spectrum_kernels;
+
+REEL_DECLARE_KERNELS(spectrum)
+
+static inline const reel_spectrum_kernels_of *reel_spectrum_kernels_of_dtype(reel_isa isa, reel_dtype dtype)
+{
+    const reel_spectrum_kernels *kernels = reel_spectrum_kernels_for(isa);
+    return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;
+}
+
+#endif
