@@ -63,6 +63,25 @@ extern const reel_conv_impl reel_conv_fft;
 /* The algorithm a pass is played with: `wanted` when it supports the pass, else the one of least cost. */
 const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted);
 
+/* All of them, in no order. */
+extern const reel_conv_impl *const reel_conv_impls[];
+extern const int reel_conv_n_impls;
+
+/* A pass with its operands: (x, w), (gy, w) or (x, gy). */
+typedef struct reel_conv_call {
+    const reel_conv_geom *g;
+    reel_conv_pass pass;
+    const void *a, *b;
+    const reel_conv_epilogue *epilogue; /* not of a weight gradient */
+    void *result;
+} reel_conv_call;
+
+bool reel_conv_run(const reel_exec *exec, const reel_conv_impl *impl, const reel_conv_call *call);
+
+/* The algorithm measured to be the fastest, from REEL_CONV_AUTOTUNE's file or by measuring now (the call's result is
+ * overwritten); NULL when that is not set. False and an error when the file is damaged or cannot be written. */
+bool reel_conv_tuned(const reel_exec *exec, const reel_conv_call *call, const reel_conv_impl **impl);
+
 /* The passes by the algorithm chosen, for any geometry: sizes may be 0. `epilogue` may be NULL. */
 bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,
                          const void *w, const reel_conv_epilogue *epilogue, void *y);

@@ -4,14 +4,14 @@
 #include <reel/ops/conv_algo.h>
 #include <string.h>
 
-static const reel_conv_impl *const impls[] = {
+const reel_conv_impl *const reel_conv_impls[] = {
     &reel_conv_naive, &reel_conv_direct,    &reel_conv_depthwise, &reel_conv_im2col,
     &reel_conv_dots,  &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
 #ifdef REEL_HAVE_FFTW
     &reel_conv_fft,
 #endif
 };
-enum { IMPLS = sizeof impls / sizeof impls[0] };
+const int reel_conv_n_impls = sizeof reel_conv_impls / sizeof reel_conv_impls[0];
 
 double reel_conv_flops(const reel_conv_geom *g)
 {
@@ -37,11 +37,12 @@ const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass p
 {
     const reel_conv_impl *best = NULL;
     double least = 0;
-    for (int i = 0; i < IMPLS; i++) {
-        if (!is_wanted(impls[i], wanted) || !impls[i]->supports(g, pass)) continue;
-        double cost = impls[i]->cost(g, pass);
+    for (int i = 0; i < reel_conv_n_impls; i++) {
+        const reel_conv_impl *impl = reel_conv_impls[i];
+        if (!is_wanted(impl, wanted) || !impl->supports(g, pass)) continue;
+        double cost = impl->cost(g, pass);
         if (!best || cost < least) {
-            best = impls[i];
+            best = impl;
             least = cost;
         }
     }
@@ -123,6 +124,23 @@ void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogu
 
 static const reel_conv_epilogue no_epilogue;
 
+bool reel_conv_run(const reel_exec *exec, const reel_conv_impl *impl, const reel_conv_call *call)
+{
+    switch (call->pass) {
+    case REEL_CONV_FORWARD: return impl->forward(exec, call->g, call->a, call->b, call->epilogue, call->result);
+    case REEL_CONV_INPUT_GRAD: return impl->input_grad(exec, call->g, call->a, call->b, call->epilogue, call->result);
+    default: return impl->weight_grad(exec, call->g, call->a, call->b, call->result);
+    }
+}
+
+static bool run_chosen(const reel_exec *exec, reel_conv_algo wanted, const reel_conv_call *call)
+{
+    const reel_conv_impl *impl = NULL;
+    if (wanted == REEL_CONV_AUTO && !reel_conv_tuned(exec, call, &impl)) return false;
+    if (!impl) impl = reel_conv_choose(call->g, call->pass, wanted);
+    return reel_conv_run(exec, impl, call);
+}
+
 bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,
                          const void *w, const reel_conv_epilogue *epilogue, void *y)
 {
@@ -133,7 +151,7 @@ bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *geom, reel
         reel_conv_fill(g.dtype, g.n, g.k, reel_conv_volume(g.out), epilogue, y);
         return true;
     }
-    return reel_conv_choose(&g, REEL_CONV_FORWARD, wanted)->forward(exec, &g, x, w, epilogue, y);
+    return run_chosen(exec, wanted, &(reel_conv_call) { &g, REEL_CONV_FORWARD, x, w, epilogue, y });
 }
 
 bool reel_conv_input_grad(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *gy,
@@ -142,7 +160,7 @@ bool reel_conv_input_grad(const reel_exec *exec, const reel_conv_geom *geom, ree
     reel_conv_geom g = simplified(geom);
     if (!epilogue) epilogue = &no_epilogue;
     if (g.n == 0 || g.c == 0) return true;
-    return reel_conv_choose(&g, REEL_CONV_INPUT_GRAD, wanted)->input_grad(exec, &g, gy, w, epilogue, gx);
+    return run_chosen(exec, wanted, &(reel_conv_call) { &g, REEL_CONV_INPUT_GRAD, gy, w, epilogue, gx });
 }
 
 bool reel_conv_weight_grad(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,
@@ -154,7 +172,7 @@ bool reel_conv_weight_grad(const reel_exec *exec, const reel_conv_geom *geom, re
         memset(gw, 0, (size_t)(g.k * (g.c / g.groups) * reel_conv_volume(g.kernel)) * reel_dtype_size(g.dtype));
         return true;
     }
-    return reel_conv_choose(&g, REEL_CONV_WEIGHT_GRAD, wanted)->weight_grad(exec, &g, x, gy, gw);
+    return run_chosen(exec, wanted, &(reel_conv_call) { &g, REEL_CONV_WEIGHT_GRAD, x, gy, NULL, gw });
 }
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

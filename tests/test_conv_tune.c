@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// Convolution algorithms chosen by measurement: what the file holds, who reads it, and what is done with a damaged one.
+#include <criterion/criterion.h>
+#include <reel/reel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char path[64];
+
+static void begin(void)
+{
+    snprintf(path, sizeof path, "/tmp/reel_tune_%ld", (long)getpid());
+    unlink(path);
+    setenv("REEL_CONV_AUTOTUNE", path, 1);
+    unsetenv("REEL_CONV_ALGO");
+}
+
+static void end(void) { unlink(path); }
+
+TestSuite(conv_tune, .init = begin, .fini = end);
+
+static char *contents(void)
+{
+    static char text[4096];
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    return text;
+}
+
+static void put(const char *text)
+{
+    FILE *file = fopen(path, "wb");
+    cr_assert(file && fputs(text, file) >= 0);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static int lines(const char *text)
+{
+    int count = 0;
+    for (; *text; text++) count += *text == '\n';
+    return count;
+}
+
+/* A forward pass and both gradients of ones; the sums, which are whole numbers, are right by any algorithm. */
+static void convolve(reel_ctx *ctx)
+{
+    REEL_SCOPE(ctx)
+    {
+        reel_tensor *x = reel_ones(ctx, REEL_SHAPE(2, 3, 12, 12), REEL_F32),
+                    *w = reel_ones(ctx, REEL_SHAPE(4, 3, 5, 5), REEL_F32);
+        reel_set_requires_grad(x, true);
+        reel_set_requires_grad(w, true);
+        reel_tensor *y = reel_conv2d(x, w, NULL, NULL), *grads[2];
+        if (reel_grad(&y, 1, (reel_tensor *[]) { x, w }, 2, NULL, grads) && reel_data(y) && reel_data(grads[0]) &&
+            reel_data(grads[1])) {
+            cr_assert_float_eq(reel_data_f32(y)[0], 75, 1e-3);
+            cr_assert_float_eq(reel_data_f32(grads[0])[0], 4, 1e-3);
+            cr_assert_float_eq(reel_data_f32(grads[1])[0], 128, 1e-3);
+        }
+    }
+}
+
+Test(conv_tune, measures_each_pass_once_and_remembers)
+{
+    for (int context = 0; context < 2; context++) {
+        reel_ctx *ctx = reel_ctx_new(NULL);
+        convolve(ctx);
+        convolve(ctx);
+        cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+        reel_ctx_free(ctx);
+        const char *text = contents();
+        cr_assert(text && strncmp(text, "reel-conv-autotune 1\n", 21) == 0);
+        cr_assert_eq(lines(text), 4, "%s", text);
+        cr_assert(strstr(text, "forward") && strstr(text, "input_grad") && strstr(text, "weight_grad"));
+    }
+}
+
+/* Who finds a line of its own takes what it says: naive, which no measurement would choose. */
+Test(conv_tune, does_what_the_file_says)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    convolve(ctx);
+    reel_ctx_free(ctx);
+    char edited[4096] = "", *text = contents(), *rest = NULL;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (edited[0]) strcpy(strrchr(line, ' '), " naive");
+        strcat(strcat(edited, line), "\n");
+    }
+    put(edited);
+    ctx = reel_ctx_new(NULL);
+    convolve(ctx);
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(ctx);
+    cr_assert_str_eq(contents(), edited, "it was measured again");
+}
+
+Test(conv_tune, measures_anew_what_this_build_does_not_have)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    convolve(ctx);
+    reel_ctx_free(ctx);
+    char edited[4096];
+    strcpy(edited, contents());
+    strcpy(strrchr(edited, ' '), " quantum\n");
+    put(edited);
+    ctx = reel_ctx_new(NULL);
+    convolve(ctx);
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(ctx);
+    cr_assert_eq(lines(contents()), 4);
+    cr_assert_null(strstr(contents(), "quantum"));
+}
+
+Test(conv_tune, says_which_line_of_a_damaged_file_is_wrong_and_leaves_it)
+{
+    static const struct {
+        const char *text, *line;
+    } damaged[] = {
+        { "something else\n", "line 1" },
+        { "reel-conv-autotune 2\n", "line 1" },
+        { "reel-conv-autotune 1\navx2 forward float32 1 2 3\n", "line 2" },
+        { "reel-conv-autotune 1\navx2 forward float32 1 1 1 1 1 1 9 1 1 3 1 1 7 1 1 1 1 1 x 0 0 0 direct\n", "line 2" },
+        { "reel-conv-autotune 1\navx2 forward float32 1 1 1 1 1 1 9 1 1 3 1 1 7 1 1 1 1 1 1 0 0 0 dir", "line 2" },
+        { "reel-conv-autotune 1\navx2 forward float32 1 1 1 1 1 1 9 1 1 3 1 1 7 1 1 1 1 1 1 0 0 0 direct more\n",
+          "line 2" },
+    };
+    for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
+        put(damaged[i].text);
+        reel_ctx *ctx = reel_ctx_new(NULL);
+        convolve(ctx);
+        cr_expect_eq(reel_ctx_error(ctx), REEL_ERROR_IO, "%s", damaged[i].text);
+        cr_expect(strstr(reel_ctx_error_message(ctx), path) && strstr(reel_ctx_error_message(ctx), damaged[i].line),
+                  "%s", reel_ctx_error_message(ctx));
+        reel_ctx_free(ctx);
+        cr_expect_str_eq(contents(), damaged[i].text);
+    }
+}
+
+Test(conv_tune, says_that_its_file_cannot_be_written)
+{
+    setenv("REEL_CONV_AUTOTUNE", "/nowhere/at/all", 1);
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    convolve(ctx);
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_IO);
+    cr_assert(strstr(reel_ctx_error_message(ctx), "/nowhere/at/all"), "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(ctx);
+}
+
+Test(conv_tune, steps_back_for_an_algorithm_that_was_asked_for)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *x = reel_ones(ctx, REEL_SHAPE(1, 1, 9, 9), REEL_F32),
+                *w = reel_ones(ctx, REEL_SHAPE(1, 1, 3, 3), REEL_F32);
+    cr_assert(reel_data(reel_conv2d(x, w, NULL, &(reel_conv_opts) { .algo = REEL_CONV_DIRECT })));
+    cr_assert_null(contents());
+    reel_ctx_free(ctx);
+}
