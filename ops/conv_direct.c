@@ -10,7 +10,8 @@
 #include <reel/ops/conv_bands.h>
 #include <reel/ops/kernels/gemm.h>
 
-enum { DEPTH = 256, PIXELS = 192 }; /* blocks of the reduction; of pixels whose sums are kept */
+/* Blocks of the reduction; of pixels whose sums are kept by channel; most columns and most sums kept by pixel. */
+enum { DEPTH = 256, PIXELS = 192, COLUMNS = 240, SUMS = 6144 };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
@@ -99,6 +100,14 @@ static void band_by_channel(const direct *d, const void *band, int64_t n, int64_
         }
 }
 
+/* Columns of a line whose sums are kept: whole rows if they fit, so that rows of the result are written as a whole. */
+static int64_t line_columns(const direct *d)
+{
+    int64_t row = d->bands.extent[2], most = smaller(COLUMNS, SUMS / d->outputs);
+    int64_t columns = most >= row ? most / row * row : row <= COLUMNS ? row : COLUMNS;
+    return round_up(columns, d->panel) <= REEL_CONV_PANEL ? columns : d->panel;
+}
+
 /* Lines of pixels that lie next to each other in the band, by vectors, times six channels. Between two rows of a line
  * lie pixels of the halo, whose sums are dropped. */
 static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t group, int64_t row, int64_t rows,
@@ -111,6 +120,7 @@ static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t 
     bool joined = d->gather.step[1] == 1; /* rows of axis 1 form one line */
     int64_t lines = joined ? points[0] : points[0] * points[1];
     int64_t length = joined ? (points[1] - 1) * extent[2] + points[2] : points[2];
+    int64_t columns = line_columns(d), ld = round_up(columns, d->panel);
     const void *weight = at(d->packed, group * d->outputs * d->depth, d->size);
     const void *bias = d->epilogue->bias ? at(d->epilogue->bias, group * d->outputs, d->size) : NULL;
     reel_conv_places places = d->places;
@@ -118,21 +128,23 @@ static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t 
     for (int64_t line = 0; line < lines; line++) {
         int64_t z = joined ? line : line / points[1], y = joined ? 0 : line % points[1];
         int64_t start = (z * d->gather.step[0] * extent[1] + y * d->gather.step[1]) * extent[2];
-        for (int64_t q = 0; q < length; q += d->panel) {
-            int64_t width = smaller(length - q, d->panel);
-            reel_gemm gemm = { .rows = d->outputs,
-                               .lda = d->depth,
-                               .b = at(band, start + q, d->size),
-                               .c = sums,
-                               .ldc = d->panel,
-                               .vectors = (int)blocks(width, d->lanes) };
-            gemm.cols = gemm.vectors * d->lanes;
-            for (int64_t r = 0; r < d->depth; r += DEPTH, gemm.flags = REEL_GEMM_ADD) {
-                gemm.depth = smaller(d->depth - r, DEPTH);
-                gemm.a = at(weight, r, d->size);
-                gemm.a_off = d->unit;
-                gemm.b_off = d->taps + r;
-                d->gemm->multiply(&gemm);
+        for (int64_t q = 0; q < length; q += columns) {
+            int64_t width = smaller(length - q, columns);
+            for (int64_t p = 0; p < width; p += d->panel) {
+                reel_gemm gemm = { .rows = d->outputs,
+                                   .lda = d->depth,
+                                   .b = at(band, start + q + p, d->size),
+                                   .c = at(sums, p, d->size),
+                                   .ldc = ld,
+                                   .vectors = (int)blocks(smaller(width - p, d->panel), d->lanes) };
+                gemm.cols = gemm.vectors * d->lanes;
+                for (int64_t r = 0; r < d->depth; r += DEPTH, gemm.flags = REEL_GEMM_ADD) {
+                    gemm.depth = smaller(d->depth - r, DEPTH);
+                    gemm.a = at(weight, r, d->size);
+                    gemm.a_off = d->unit;
+                    gemm.b_off = d->taps + r;
+                    d->gemm->multiply(&gemm);
+                }
             }
             for (int64_t x = q; x < q + width;) { /* the parts of rows of the grid */
                 int64_t in_row = x % extent[2], m1 = y + x / extent[2],
@@ -141,7 +153,7 @@ static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t 
                 if (good > 0)
                     d->conv->unpack(
                         &places, ((n * grid[0] + first[0] + z) * grid[1] + first[1] + m1) * grid[2] + first[2] + in_row,
-                        (int)good, d->outputs, at(sums, x - q, d->size), d->panel, bias, d->epilogue->relu);
+                        (int)good, d->outputs, at(sums, x - q, d->size), ld, bias, d->epilogue->relu);
                 x += most;
             }
         }
@@ -224,7 +236,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         d->places.grid[2] = d->places.size[2] = volume;
     }
     int64_t band = d->bands.copied ? d->inputs * d->bands.channel + d->panel : 0;
-    int64_t sums = d->by_channel ? PIXELS * d->panel : d->outputs * d->panel;
+    int64_t sums = d->by_channel ? PIXELS * d->panel : d->outputs * round_up(line_columns(d), d->panel);
     d->sums_at = (size_t)round_up(band, 16) * d->size;
     d->scratch_size = d->sums_at + (size_t)round_up(sums, 16) * d->size;
     d->scratch = reel_scratch(pass->exec, reel_bytes(d->scratch_size, (size_t)pass->exec->threads));

@@ -464,3 +464,18 @@ Test(conv, takes_an_empty_batch_and_an_image_without_one)
     cr_assert_eq(reel_data_f32(bare)[1], 6);
     reel_ctx_free(ctx);
 }
+
+Test(conv, weight_gradient_is_not_finite_only_at_taps_that_see_what_is_not)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    for (int k = 0; k < 2; k++) { /* the last image, behind which nothing is read, and one before it */
+        float image[2][12][12] = { 0 };
+        image[k][0][11] = INFINITY; /* the corner that tap (0, 2) sees alone */
+        image[k][5][5] = 1;
+        reel_tensor *w = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(4, 1, 3, 3), REEL_F32), true);
+        reel_tensor *y = reel_conv2d(reel_floats(ctx, REEL_SHAPE(2, 1, 12, 12), &image[0][0][0]), w, NULL, NULL), *g;
+        cr_assert(reel_grad(&y, 1, &w, 1, NULL, &g), "%s", reel_ctx_error_message(ctx));
+        for (int i = 0; i < 4 * 9; i++) cr_assert_eq(reel_data_f32(g)[i], i % 9 == 2 ? INFINITY : 1, "image %d, element %d", k, i);
+    }
+    reel_ctx_free(ctx);
+}

@@ -36,12 +36,13 @@ typedef struct reel_conv_band {
     int64_t to_c;
 } reel_conv_band;
 
-/* sums[k][r] (vectors, by lanes) += gy[k][p] * column[r][p] over p < count, for `outputs` k and `rows` r. Columns are
- * zero from `count` to the end of its vector; gy is not read there. */
+/* sums[k][r] (vectors, by lanes) += gy[k][p] * column[row_off[r] + p] over p < count, for `outputs` k and `rows` r. Columns
+ * are read to the end of the vector that `count` ends in, and finite there; gy is not. */
 typedef struct reel_conv_dot {
     int64_t count, outputs, rows;
     const void *gy, *column;
-    int64_t gy_k, column_r;
+    int64_t gy_k;
+    const int64_t *row_off;
     void *sums; /* [outputs][rows] vectors */
 } reel_conv_dot;
 
