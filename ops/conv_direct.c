@@ -31,6 +31,7 @@ typedef struct direct {
     reel_conv_gather gather;
     reel_conv_bands bands;
     bool by_channel, crossed;
+    bool by_row; /* by pixel: each row by the taps alone that do not lie in the padding above and below */
     const reel_conv_epilogue *epilogue;
     const int64_t *kernel_taps; /* index of each tap in the kernel                           */
     const int64_t *taps;        /* offset of (input, tap) in a band                               */
@@ -53,10 +54,13 @@ static void pack_chunk(void *arg, int64_t chunk, int worker)
     int64_t kernel = d->crossed ? group * d->inputs * d->outputs + o : (group * d->outputs + o) * d->inputs;
     int64_t in_stride = volume * (d->crossed ? d->outputs : 1), lane_stride = volume * (d->crossed ? 1 : d->inputs);
     const void *from = at(d->weight, kernel * volume, d->size);
-    if (!d->by_channel) {
+    if (!d->by_channel) { /* by row, the rows of taps come first: those that a row meets are then one stretch */
+        int64_t parts = d->by_row ? d->gather.taps[1] : 1, of_part = taps / parts;
         for (int64_t l = 0; l < lanes; l++)
-            d->conv->pack_weights(d->inputs, taps, d->kernel_taps, at(from, l * lane_stride, d->size), in_stride, 1, 1,
-                                  1, at(d->packed, (group * d->outputs + o + l) * d->depth, d->size), 1);
+            for (int64_t part = 0; part < parts; part++)
+                d->conv->pack_weights(
+                    d->inputs, of_part, d->kernel_taps + part * of_part, at(from, l * lane_stride, d->size), in_stride, 1, 1, 1,
+                    at(d->packed, (group * d->outputs + o + l) * d->depth + part * d->inputs * of_part, d->size), 1);
         return;
     }
     int64_t panel = o / d->panel * d->panel, step = smaller(padded - panel, d->panel);
@@ -100,6 +104,50 @@ static void band_by_channel(const direct *d, const void *band, int64_t n, int64_
         }
 }
 
+/* The taps that row y of the grid meets within the image: how many (input, tap) there are, and the first. */
+static int64_t row_taps(const direct *d, int64_t y, int64_t *first)
+{
+    int64_t low = 0, high = d->gather.taps[1], of_row = d->inputs * d->gather.taps[2];
+    const int64_t *off = d->gather.off[1];
+    y *= d->gather.step[1];
+    while (low < high && (y + off[low] < 0 || y + off[low] >= d->src_size[1])) low++;
+    while (high > low && (y + off[high - 1] < 0 || y + off[high - 1] >= d->src_size[1])) high--;
+    *first = low * of_row;
+    return (high - low) * of_row;
+}
+
+/* The share of taps that lie within the image, over all rows; 1 where rows cannot be taken one by one. */
+static double share_of_taps(const direct *d)
+{
+    const reel_conv_gather *gather = &d->gather;
+    if (gather->taps[0] != 1 || gather->grid[0] != 1 || gather->step[1] != 1 || gather->step[2] != 1) return 1;
+    double met = 0;
+    for (int64_t y = 0; y < gather->grid[1]; y++) {
+        int64_t first, taps = row_taps(d, y, &first);
+        if (taps == 0) return 1;
+        met += (double)taps;
+    }
+    return met / (double)(d->depth * gather->grid[1]);
+}
+
+/* Whether rows one by one, without their taps in the padding, are less work than lines that join them. */
+static bool better_by_row(const direct *d, double share)
+{
+    int64_t rows = d->gather.grid[1], row = d->gather.grid[2], line = (rows - 1) * (row + d->gather.taps[2] - 1) + row;
+    return share * (double)(rows * blocks(row, d->lanes)) < 0.9 * (double)blocks(line, d->lanes);
+}
+
+/* From [input][tap row][tap] to [tap row][input][tap]. */
+static bool turn_taps(const reel_exec *exec, direct *d)
+{
+    int64_t rows = d->gather.taps[1], of_row = d->gather.taps[2], *to = reel_scratch(exec, (size_t)d->depth * sizeof *to);
+    if (!to) return false;
+    for (int64_t i = 0; i < d->depth; i++)
+        to[(i / of_row % rows * d->inputs + i / of_row / rows) * of_row + i % of_row] = d->taps[i];
+    d->taps = to;
+    return true;
+}
+
 /* Columns of a line whose sums are kept: whole rows if they fit, so that rows of the result are written as a whole. */
 static int64_t line_columns(const direct *d)
 {
@@ -117,7 +165,7 @@ static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t 
     int64_t first[3] = { 0, 0, 0 }, points[3] = { grid[0], grid[1], grid[2] };
     first[d->bands.slab] = row;
     points[d->bands.slab] = rows;
-    bool joined = d->gather.step[1] == 1; /* rows of axis 1 form one line */
+    bool joined = d->gather.step[1] == 1 && !d->by_row; /* rows of axis 1 form one line */
     int64_t lines = joined ? points[0] : points[0] * points[1];
     int64_t length = joined ? (points[1] - 1) * extent[2] + points[2] : points[2];
     int64_t columns = line_columns(d), ld = round_up(columns, d->panel);
@@ -128,6 +176,8 @@ static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t 
     for (int64_t line = 0; line < lines; line++) {
         int64_t z = joined ? line : line / points[1], y = joined ? 0 : line % points[1];
         int64_t start = (z * d->gather.step[0] * extent[1] + y * d->gather.step[1]) * extent[2];
+        int64_t from = 0, depth = d->depth;
+        if (d->by_row) depth = row_taps(d, first[1] + y, &from);
         for (int64_t q = 0; q < length; q += columns) {
             int64_t width = smaller(length - q, columns);
             for (int64_t p = 0; p < width; p += d->panel) {
@@ -138,11 +188,11 @@ static void band_by_pixel(const direct *d, const void *band, int64_t n, int64_t 
                                    .ldc = ld,
                                    .vectors = (int)blocks(smaller(width - p, d->panel), d->lanes) };
                 gemm.cols = gemm.vectors * d->lanes;
-                for (int64_t r = 0; r < d->depth; r += DEPTH, gemm.flags = REEL_GEMM_ADD) {
-                    gemm.depth = smaller(d->depth - r, DEPTH);
-                    gemm.a = at(weight, r, d->size);
+                for (int64_t r = 0; r < depth; r += DEPTH, gemm.flags = REEL_GEMM_ADD) {
+                    gemm.depth = smaller(depth - r, DEPTH);
+                    gemm.a = at(weight, from + r, d->size);
                     gemm.a_off = d->unit;
-                    gemm.b_off = d->taps + r;
+                    gemm.b_off = d->taps + from + r;
                     d->gemm->multiply(&gemm);
                 }
             }
@@ -219,8 +269,13 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     double work = (double)volume * (double)d->depth * (double)d->outputs;
     d->bands = reel_conv_band_cut(gather, d->src_size, d->inputs, d->n * d->groups, d->size, work, false);
     double halo = (double)d->bands.extent[2] / (double)gather->grid[2];
-    d->by_channel = gather->step[2] != 1 || channel_cycles(1, (double)d->depth, d->outputs, d->lanes) <
-                                                pixel_cycles(1, halo, (double)d->depth, d->outputs, d->lanes);
+    double share = share_of_taps(d);
+    d->by_row = share < 1 && better_by_row(d, share);
+    if (d->by_row) halo = (double)round_up(gather->grid[2], d->lanes) / (double)gather->grid[2];
+    d->by_channel = gather->step[2] != 1 ||
+                    channel_cycles(1, (double)d->depth, d->outputs, d->lanes) <
+                        pixel_cycles(1, halo, (double)d->depth * (d->by_row ? share : 1), d->outputs, d->lanes);
+    d->by_row = d->by_row && !d->by_channel;
     if (!d->by_channel) /* vectors read past the last pixel */
         d->bands = reel_conv_band_cut(gather, d->src_size, d->inputs, d->n * d->groups, d->size, work, true);
     bool whole = true; /* results fill the planes they go to */
@@ -242,11 +297,11 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     d->scratch = reel_scratch(pass->exec, reel_bytes(d->scratch_size, (size_t)pass->exec->threads));
     int64_t padded = round_up(d->outputs, d->lanes);
     bool ready;
-    d->packed = reel_conv_filters(pass->exec, d->epilogue, d->by_channel ? 16 : 17,
+    d->packed = reel_conv_filters(pass->exec, d->epilogue, d->by_channel ? 16 : d->by_row ? 17 : 18,
                                   reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size), &ready);
     if (!d->scratch || !d->packed || !(d->kernel_taps = kernel_taps(pass->exec, gather, d->kernel)) ||
         !(d->taps = reel_conv_band_taps(pass->exec, &d->bands, gather, d->inputs)) ||
-        !(d->pixels = reel_conv_band_points(pass->exec, &d->bands, gather)))
+        !(d->pixels = reel_conv_band_points(pass->exec, &d->bands, gather)) || (d->by_row && !turn_taps(pass->exec, d)))
         return false;
     if (!ready) reel_parallel(pass->exec, d->groups * padded / d->lanes, pack_chunk, d);
     reel_parallel(pass->exec, d->n * d->groups * d->bands.count, band_chunk, d);
