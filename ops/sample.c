@@ -224,8 +224,8 @@ static work work_of(const reel_play *play, const reel_buffer *x, const reel_buff
 // Whether an image of these sizes is worth rewriting for quads, `per_cell` numbers a pixel, and channels at a time.
 static void choose_quads(work *w, const reel_buffer *grid, int per_cell)
 {
-    int64_t each = per_cell * (w->f32 ? 4 : 8);
-    if (w->s.mode != REEL_SAMPLE_LINEAR || w->s.axes != 2 || w->s.size[0] < 2 || w->s.size[0] > REEL_QUADS_MAX_CELLS ||
+    int64_t each = per_cell * (int64_t)sizeof(float);
+    if (!w->f32 || w->s.mode != REEL_SAMPLE_LINEAR || w->s.axes != 2 || w->s.size[0] < 2 || w->s.size[0] > REEL_QUADS_MAX_CELLS ||
         w->s.size[1] > REEL_QUADS_MAX_CELLS || grid->numel == 0)
         return;
     int64_t cells = reel_quads_cells(w->s.size);

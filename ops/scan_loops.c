@@ -2,6 +2,7 @@
 // Cumulative loops for every dtype.
 #include <reel/ops/scan_loops.h>
 
+#define SCAN_SIMD _Pragma("omp simd")
 #define SCAN_INLINE __attribute__((always_inline)) static inline
 
 #define S float

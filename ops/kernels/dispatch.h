@@ -16,9 +16,17 @@
 #define REEL_PASTE4(a, b, c, d) REEL_PASTE4_(a, b, c, d)
 #define REEL_KERNEL_TABLE(family) REEL_PASTE4(reel_, family, _kernels_, REEL_KERNEL_ISA)
 
+// Without REEL_HAVE_PORTABLE plain C is compiled once, as the baseline, which every machine of the kind has; `portable`
+// then names that.
+#if defined(REEL_HAVE_PORTABLE)
+#define REEL_PORTABLE_KERNELS(family) reel_##family##_kernels_portable
+#else
+#define REEL_PORTABLE_KERNELS(family) reel_##family##_kernels_base
+#endif
+
 #if defined(__x86_64__)
 #define REEL_DECLARE_KERNELS(family)                                                                                   \
-    extern const reel_##family##_kernels reel_##family##_kernels_portable, reel_##family##_kernels_base,               \
+    extern const reel_##family##_kernels REEL_PORTABLE_KERNELS(family), reel_##family##_kernels_base,                  \
         reel_##family##_kernels_avx2, reel_##family##_kernels_avx512;                                                  \
     static inline const reel_##family##_kernels *reel_##family##_kernels_for(reel_isa isa)                             \
     {                                                                                                                  \
@@ -26,15 +34,15 @@
         case REEL_ISA_AVX512: return &reel_##family##_kernels_avx512;                                                  \
         case REEL_ISA_AVX2: return &reel_##family##_kernels_avx2;                                                      \
         case REEL_ISA_BASE: return &reel_##family##_kernels_base;                                                      \
-        default: return &reel_##family##_kernels_portable;                                                             \
+        default: return &REEL_PORTABLE_KERNELS(family);                                                                \
         }                                                                                                              \
     }
 #else
 #define REEL_DECLARE_KERNELS(family)                                                                                   \
-    extern const reel_##family##_kernels reel_##family##_kernels_portable, reel_##family##_kernels_base;               \
+    extern const reel_##family##_kernels REEL_PORTABLE_KERNELS(family), reel_##family##_kernels_base;                  \
     static inline const reel_##family##_kernels *reel_##family##_kernels_for(reel_isa isa)                             \
     {                                                                                                                  \
-        return isa == REEL_ISA_PORTABLE ? &reel_##family##_kernels_portable : &reel_##family##_kernels_base;           \
+        return isa == REEL_ISA_PORTABLE ? &REEL_PORTABLE_KERNELS(family) : &reel_##family##_kernels_base;              \
     }
 #endif
 

@@ -8,6 +8,7 @@ static int64_t check(int64_t n, const int64_t *index, int64_t limit)
     for (int64_t start = 0; start < n; start += BLOCK) {
         int64_t end = start + BLOCK < n ? start + BLOCK : n;
         int bad = 0;
+#pragma omp simd reduction(| : bad)
         for (int64_t j = start; j < end; j++) bad |= (index[j] < 0) | (index[j] >= limit);
         for (int64_t j = start; bad && j < end; j++)
             if (index[j] < 0 || index[j] >= limit) return j;
@@ -41,7 +42,7 @@ static void take(size_t element, int64_t n, void *restrict to, const void *restr
     {                                                                                                                  \
         T *restrict y = to;                                                                                            \
         const T *restrict x = from;                                                                                    \
-        for (int64_t j = 0; j < n; j++) y[j] += x[j];                                                                  \
+        _Pragma("omp simd") for (int64_t j = 0; j < n; j++) y[j] += x[j];                                                                  \
     }
 SUMS(f32, float)
 SUMS(f64, double)

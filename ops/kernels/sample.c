@@ -23,7 +23,6 @@
 #include <reel/ops/kernels/shuffle_begin.h>
 #include <reel/ops/kernels/sample.inc>
 #include <reel/ops/kernels/sample_pairs.inc>
-#include <reel/ops/kernels/sample_quads.inc>
 #include <reel/ops/kernels/sample_taps.inc>
 #include <reel/ops/kernels/sample_affine.inc>
 #include <reel/ops/kernels/shuffle_end.h>

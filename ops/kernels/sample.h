@@ -27,7 +27,7 @@ static inline int64_t reel_quads_rows(const int64_t size[3]) { return 8 * ((size
 
 /* Each grid point is `axes` numbers. Channel c of the samples of n points starts at y + c * y_channel. */
 typedef struct reel_sample_kernels {
-    /* y[c, p] = x[c] at point p. Room: 2 * block * cells. */
+    /* y[c, p] = x[c] at point p. Room, for float32: 2 * block * cells. */
     void (*sample_f32)(const reel_sample *s, const float *x, const float *grid, int64_t n, float *y, int64_t y_channel,
                        float *room);
     void (*sample_f64)(const reel_sample *s, const double *x, const double *grid, int64_t n, double *y,
@@ -37,7 +37,7 @@ typedef struct reel_sample_kernels {
                         float *room);
     void (*scatter_f64)(const reel_sample *s, double *x, const double *grid, int64_t n, const double *y,
                         int64_t y_channel, double *room);
-    /* out[p, a] = sum over c of y[c, p] d(x[c] at p) / d grid[p, a]. Room: 2 * block * cells. */
+    /* out[p, a] = sum over c of y[c, p] d(x[c] at p) / d grid[p, a]. Room, for float32: 2 * block * cells. */
     void (*grid_grad_f32)(const reel_sample *s, const float *x, const float *grid, int64_t n, const float *y,
                           int64_t y_channel, float *out, float *room);
     void (*grid_grad_f64)(const reel_sample *s, const double *x, const double *grid, int64_t n, const double *y,
