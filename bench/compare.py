@@ -153,6 +153,7 @@ def peer_matmul(n, backward):
 TINY = r"""
 #include <torch/extension.h>
 void tiny(torch::Tensor x, torch::Tensor a, torch::Tensor b, bool backward) {
+  pybind11::gil_scoped_release no_gil;  // the engine asks for it
   auto y = x;
   for (int i = 0; i < 1000; i++) y = y * a + b;
   if (backward) { pybind11::gil_scoped_release released; y.sum().backward(); x.mutable_grad() = torch::Tensor(); }
@@ -266,13 +267,10 @@ def run_row(bench, row, rounds):
 
 def process_rows(bench_path):
     """Figures of whole processes: memory of the seed CNN's training, and the smallest program."""
-    def spawn(command):
-        start = time.perf_counter()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        wall = time.perf_counter() - start
-        # Linux counts the memory of the process that starts a program as the program's: a small one must start it.
-        run = subprocess.run(["/usr/bin/time", "-f", "%M", *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
-        return wall, int(run.stderr.split()[-1]) / 1024
+    def spawn(command):  # a small parent: a child's peak starts with what its parent had when it was made
+        peak = os.path.join(os.path.dirname(bench_path), "reel_peak")
+        answer = subprocess.run([peak] + command, capture_output=True, text=True, check=True).stdout.split()
+        return float(answer[0]), float(answer[1]) / 1024, int(answer[2])
     step = "import sys; sys.path.insert(0, %r); import compare\nf = dict(compare.peer_model('cnn', 128, True))['channels_last']\nfor _ in range(10): f()" % HERE
     _, ours = spawn([bench_path, "model cnn 128 train", "10"])
     _, theirs = spawn([sys.executable, "-c", step])
