@@ -1,5 +1,6 @@
 # The C program in a guide: cmake -DINPUT=guide.md -DOUTPUT=guide.c -DKINDS="c|c main" -P ExtractCode.cmake
 # Takes the blocks fenced by ``` and one of the kinds, in order.
+cmake_minimum_required(VERSION 3.20)
 file(READ "${INPUT}" text)
 set(code "")
 while(TRUE)
