@@ -195,10 +195,7 @@ static void close_scope(reel_ctx *ctx)
             t->handle = kept;
             ctx->handles[kept++] = t;
         } else {
-            t->handle = -1;
-            t->pinned = false;
-            reel_tensor_settle(t);
-            reel_tensor_unref(t);
+            reel_tensor_lose_handle(t);
         }
     }
     ctx->n_handles = kept;

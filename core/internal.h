@@ -222,6 +222,7 @@ void *reel_tensor_address(const reel_tensor *x);
 reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape); /* refs 0, no handle */
 bool reel_tensor_give_handle(reel_tensor *x);
 void reel_tensor_drop_handle(reel_tensor *x);
+void reel_tensor_lose_handle(reel_tensor *x); /* the same, its place among the handles being seen to */
 static inline void reel_tensor_ref(reel_tensor *x)
 {
     if (x->refs++ == 0 && x->producer) x->producer->live++;

@@ -309,7 +309,7 @@ bool reel_backward_with(reel_tensor *output, reel_tensor *cotangent, bool create
     ok = ok && reverse(&w, &output, 1, &cotangent);
     for (int64_t i = 0; i < w.n_seen && ok; i++) {
         reel_tensor *leaf = w.seen[i], *grad = w.cotangents[i];
-        if (leaf->producer || !grad) continue;
+        if (leaf->producer || !grad || leaf->handle < 0) continue; /* of a freed leaf nobody can ask for it */
         if (leaf->extra && leaf->extra->grad) grad = reel_add(leaf->extra->grad, grad);
         ok = grad && reel_set_grad(leaf, grad);
     }

@@ -104,6 +104,15 @@ bool reel_tensor_give_handle(reel_tensor *x)
     return true;
 }
 
+void reel_tensor_lose_handle(reel_tensor *x)
+{
+    x->handle = -1;
+    x->pinned = false;
+    if (x->extra) reel_clear_grad(x); /* nobody can ask for it, and a gradient with a history leads back to its leaf */
+    reel_tensor_settle(x);
+    reel_tensor_unref(x);
+}
+
 void reel_tensor_drop_handle(reel_tensor *x)
 {
     reel_ctx *ctx = x->ctx;
@@ -115,10 +124,7 @@ void reel_tensor_drop_handle(reel_tensor *x)
     } else {
         ctx->handles[x->handle] = NULL;
     }
-    x->handle = -1;
-    x->pinned = false;
-    reel_tensor_settle(x);
-    reel_tensor_unref(x);
+    reel_tensor_lose_handle(x);
 }
 
 void reel_free(reel_tensor *x)

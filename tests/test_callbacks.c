@@ -223,7 +223,8 @@ Test(callbacks, progress_fits_a_terminal_of_any_width, .init = set_up, .fini = t
     static const int widths[] = { 200, 80, 40, 20, 5 };
     for (int k = 0; k < 5; k++) {
         int master = posix_openpt(O_RDWR | O_NOCTTY);
-        cr_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+        if (master < 0) cr_skip_test("this machine has no pseudo terminals");
+        cr_assert(grantpt(master) == 0 && unlockpt(master) == 0);
         FILE *terminal = fdopen(open(ptsname(master), O_RDWR | O_NOCTTY), "r+");
         cr_assert(terminal);
         struct winsize size = { .ws_row = 24, .ws_col = (unsigned short)widths[k] };

@@ -228,3 +228,21 @@ Test(reverse, does_not_mind_a_chain_of_ten_thousand)
     cr_assert(reel_backward(y));
     cr_assert_float_eq(reel_item(reel_grad_of(x)), pow(1.0001, 10000), 1e-9);
 }
+
+Test(reverse, gradients_with_a_history_are_freed_with_their_leaves)
+{
+    size_t before = 0;
+    for (int i = 0; i < 5; i++) {
+        REEL_SCOPE(ctx)
+        {
+            reel_tensor *x = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(100), REEL_F64), true);
+            reel_tensor *y = reel_sum(reel_mul(reel_exp(x), x), REEL_ALL_DIMS, false);
+            cr_assert(reel_backward_with(y, NULL, true));
+            cr_assert(reel_eval(reel_grad_of(x)));
+        }
+        if (i == 0) before = reel_ctx_memory(ctx).tensors_now;
+        cr_assert_eq(reel_ctx_memory(ctx).tensors_now, before);
+        cr_assert_eq(reel_ctx_memory(ctx).nodes, 0);
+    }
+    cr_assert_eq(before, 0);
+}
