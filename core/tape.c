@@ -313,7 +313,8 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     node->ctx = ctx;
     node->prev = node->next = NULL;
     node->live = 0;
-    node->pending = node->replay = node->requires_grad = node->reversed = node->needed = node->useful = node->visited = false;
+    node->pending = node->replay = node->requires_grad = node->reversed = node->needed = node->useful = node->visited =
+        node->traced = false;
     node->bytes = (uint32_t)bytes;
     node->n_in = (uint16_t)n_in;
     node->n_out = (uint8_t)n_out;

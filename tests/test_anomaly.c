@@ -85,6 +85,20 @@ Test(anomaly, is_off_unless_asked_for)
     tear_down();
 }
 
+Test(anomaly, of_ops_recorded_before_it_was_on_tells_no_line)
+{
+    ctx = reel_ctx_new(&(reel_ctx_opts) { .anomaly = true });
+    reel_tensor *x = reel_doubles(ctx, REEL_SHAPE(1), (double[]) { -1 });
+    for (int i = 0; i < 20; i++) REEL_SCOPE(ctx) reel_eval(reel_neg(reel_abs(reel_square(x)))); /* memory that held traced nodes */
+    reel_ctx_set_anomaly(ctx, false);
+    reel_tensor *root = reel_sqrt(x);
+    reel_ctx_set_anomaly(ctx, true);
+    cr_expect_not(reel_eval(root));
+    expect_message("sqrt: element 0");
+    cr_expect_null(strstr(reel_ctx_error_message(ctx), "recorded by"));
+    tear_down();
+}
+
 Test(call_stack, of_no_frames_is_nothing)
 {
     char text[REEL_CALL_STACK_TEXT];
