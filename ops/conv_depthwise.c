@@ -159,7 +159,7 @@ static void weight_chunk(void *arg, int64_t chunk, int worker)
                     p->kernels->weight(&d);
                 }
         }
-    p->conv->add_lanes(groups * p->outputs * p->depth, sums, at(p->dst, begin * p->outputs * p->depth, p->size));
+    p->conv->add_lanes(groups * p->outputs * p->depth, 1, 0, sums, at(p->dst, begin * p->outputs * p->depth, p->size));
 }
 
 /* The padded image of a gather, and the taps' places in it. */

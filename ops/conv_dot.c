@@ -55,6 +55,7 @@ static void image_in_place(const dots *p, int64_t n, int64_t group, char *work, 
         image = copy;
     }
     p->conv->dot(&(reel_conv_dot) { .count = (g->out[1] - 1) * pitch + g->out[2],
+                                    .lines = 1,
                                     .outputs = p->k,
                                     .rows = p->rows,
                                     .gy = work,
@@ -87,6 +88,7 @@ static void share_chunk(void *arg, int64_t chunk, int worker)
         for (int64_t r = 0; r < p->rows && width < whole; r++)
             memset(at(panel, r * p->width + width, p->size), 0, (size_t)(whole - width) * p->size);
         p->conv->dot(&(reel_conv_dot) { .count = width,
+                                        .lines = 1,
                                         .outputs = p->k,
                                         .rows = p->rows,
                                         .gy = at(p->gy, (n * g->k + group * p->k) * p->volume + q, p->size),
@@ -95,7 +97,7 @@ static void share_chunk(void *arg, int64_t chunk, int worker)
                                         .row_off = p->row_off,
                                         .sums = sums });
     }
-    p->conv->add_lanes(p->k * p->rows, sums, at(p->sums, (share * g->groups + group) * p->k * p->rows, p->size));
+    p->conv->add_lanes(p->k * p->rows, 1, 0, sums, at(p->sums, (share * g->groups + group) * p->k * p->rows, p->size));
 }
 
 static void add_shares(const dots *p)

@@ -52,7 +52,7 @@ Test(golden, avx2_kernels_are_right_where_there_are_any)
 Test(golden, every_convolution_algorithm_is_right)
 {
     static const char *const algorithms[] = { "naive",     "direct",    "im2col",    "winograd",
-                                              "winograd2", "winograd4", "winograd6",
+                                              "winograd2", "winograd4", "winograd6", "images",
 #ifdef REEL_HAVE_FFTW
                                               "fft"
 #endif

@@ -36,12 +36,12 @@ typedef struct reel_conv_band {
     int64_t to_c;
 } reel_conv_band;
 
-/* sums[k][r] (vectors, by lanes) += gy[k][p] * column[row_off[r] + p] over p < count, for `outputs` k and `rows` r. Columns
- * are read to the end of the vector that `count` ends in, and finite there; gy is not. */
+/* sums[k][r] (vectors, by lanes) += gy[k][p] * column[row_off[r] + p] over p < count of each of `lines` lines, for
+ * `outputs` k and `rows` r. Columns are read to the end of the vector that `count` ends in, and finite there; gy is not. */
 typedef struct reel_conv_dot {
-    int64_t count, outputs, rows;
+    int64_t count, lines, outputs, rows;
     const void *gy, *column;
-    int64_t gy_k;
+    int64_t gy_k, gy_line, column_line; /* elements from one output, or line, to the next */
     const int64_t *row_off;
     void *sums; /* [outputs][rows] vectors */
 } reel_conv_dot;
@@ -60,8 +60,8 @@ typedef struct reel_conv_kernels_of {
                          int64_t lane_stride, int64_t lanes, int64_t width, void *to, int64_t step);
     void (*pad)(const reel_conv_band *band);
     void (*dot)(const reel_conv_dot *dot);
-    /* to[i] = the sum of the lanes of from[i], for i < count. */
-    void (*add_lanes)(int64_t count, const void *from, void *to);
+    /* to[i] = the sum of the lanes of the sum of the vectors from[i] of all shares, `apart` elements apart, for i < count. */
+    void (*add_lanes)(int64_t count, int64_t shares, int64_t apart, const void *from, void *to);
 } reel_conv_kernels_of;
 
 typedef struct reel_conv_kernels {
