@@ -143,6 +143,7 @@ struct reel_ctx {
     reel_error error;
     char message[1024];
     reel_pool pool;
+    size_t kept; /* bytes of what plays keep; see keep.c */
     reel_exec exec;
     reel_scratch_list scratch;
     reel_attachment *attached;

@@ -2,6 +2,8 @@
 // What plays keep along with an input that does not change: filters brought into a kernel's layout, and the like.
 #include <reel/core/internal.h>
 
+static const size_t MOST_KEPT = (size_t)512 << 20; /* in a context */
+
 typedef struct reel_kept {
     struct reel_kept *next;
     void *memory; /* NULL until asked for twice with the same value */
@@ -13,6 +15,7 @@ static void drop_memory(reel_ctx *ctx, reel_kept *kept)
 {
     if (!kept->memory) return;
     reel_pool_free(ctx, kept->memory, kept->bytes);
+    ctx->kept -= kept->bytes;
     kept->memory = NULL;
 }
 
@@ -64,6 +67,9 @@ void *reel_play_keep(const reel_play *play, int i, uint32_t tag, size_t bytes, b
     *ready = kept->memory != NULL;
     /* Not where it would use up what a limit leaves. */
     size_t left = ctx->pool.limit ? ctx->pool.limit - ctx->pool.in_use : SIZE_MAX;
-    if (!kept->memory && bytes <= left / 4) kept->memory = reel_pool_alloc(ctx, bytes);
+    if (!kept->memory && bytes <= left / 4 && bytes <= MOST_KEPT - ctx->kept) {
+        kept->memory = reel_pool_alloc(ctx, bytes);
+        if (kept->memory) ctx->kept += bytes;
+    }
     return kept->memory;
 }

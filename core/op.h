@@ -71,8 +71,8 @@ REEL_API bool reel_play_out_of_memory(const reel_play *play);
 
 /* `bytes` of memory to keep what a play makes of input i alone (a weight in a kernel's layout) for plays to come: with
  * `*ready` it holds what was left in it under this tag, else it is to be filled. NULL when the input is not a leaf of its
- * own memory or has changed since it was last asked for, so that what changes at every step is never kept; then use
- * reel_scratch. It goes when the value is overwritten. Call it outside parallel regions. */
+ * own memory, has changed since it was last asked for (so that what changes at every step is never kept), or the context
+ * keeps half a GiB already; then use reel_scratch. It goes when the value is overwritten. Call it outside parallel regions. */
 REEL_API void *reel_play_keep(const reel_play *play, int i, uint32_t tag, size_t bytes, bool *ready);
 
 /* Seen by vjp: cot[k] is the cotangent of output k (NULL: zero), grad[i] is to be set to the cotangent of input i (NULL

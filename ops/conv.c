@@ -209,7 +209,7 @@ static bool play_conv_transpose(const reel_play *play)
     const reel_conv_attrs *a = play->attrs;
     const reel_buffer *y = &play->in[0], *w = &play->in[1], *x = &play->out[0];
     reel_conv_geom g = geometry(a, x, w, y);
-    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu };
+    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu, .play = play };
     bool ok = reel_conv_input_grad(play->exec, &g, a->algo, y->data, w->data, &epilogue, x->data);
     return ok ? true : reel_play_out_of_memory(play);
 }

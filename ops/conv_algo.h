@@ -29,11 +29,13 @@ typedef enum reel_conv_pass { REEL_CONV_FORWARD, REEL_CONV_INPUT_GRAD, REEL_CONV
 typedef struct reel_conv_epilogue {
     const void *bias;
     bool relu;
-    const reel_play *play; /* a forward pass: whose input 1 is the weight, for reel_play_keep; or NULL */
+    const reel_play *play; /* whose input 1 is the weight, for reel_play_keep; or NULL */
 } reel_conv_epilogue;
 
 /* Memory for the weight in an algorithm's layout, which tag and size tell apart: kept from play to play where it may be
- * (ready: it is filled), or scratch. NULL when memory is short. */
+ * (ready: it is filled), or scratch. NULL when memory is short. A layout (< 64) is of one algorithm and of one of
+ * forward and input gradient, and says all that it depends on besides the weight's shape and groups. */
+#define REEL_CONV_TAG(layout, groups) ((uint32_t)(layout) + 64 * (uint32_t)(groups))
 void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes, bool *ready);
 
 /* One algorithm. The passes return false when scratch memory is short; each overwrites all of its result, whose bits

@@ -296,9 +296,12 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     d->scratch_size = d->sums_at + (size_t)round_up(sums, 16) * d->size;
     d->scratch = reel_scratch(pass->exec, reel_bytes(d->scratch_size, (size_t)pass->exec->threads));
     int64_t padded = round_up(d->outputs, d->lanes);
-    bool ready;
-    d->packed = reel_conv_filters(pass->exec, d->epilogue, d->by_channel ? 16 : d->by_row ? 17 : 18,
-                                  reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size), &ready);
+    bool ready = false, one = true; /* gather: a stride's taps are several */
+    for (int i = 0; i < 3; i++) one &= !d->crossed || gather->place_step[i] == 1;
+    size_t bytes = reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size);
+    int tag = (d->by_channel ? 32 : d->by_row ? 33 : 34) + (d->crossed ? 4 : 0);
+    d->packed = one ? reel_conv_filters(pass->exec, d->epilogue, REEL_CONV_TAG(tag, d->groups), bytes, &ready)
+                    : reel_scratch(pass->exec, bytes);
     if (!d->scratch || !d->packed || !(d->kernel_taps = kernel_taps(pass->exec, gather, d->kernel)) ||
         !(d->taps = reel_conv_band_taps(pass->exec, &d->bands, gather, d->inputs)) ||
         !(d->pixels = reel_conv_band_points(pass->exec, &d->bands, gather)) || (d->by_row && !turn_taps(pass->exec, d)))

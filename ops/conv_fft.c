@@ -6,22 +6,23 @@
 // share: y = sum over c of x conj(w), x = sum over k of y w, w = sum over views of conj(y) x, at every frequency.
 #include <math.h>
 #include <reel/ops/conv_fft.h>
-#include <reel/ops/fftw_plans.h>
 #include <string.h>
 
-enum { BATCH_BYTES = 64 << 20, SPECTRA_BYTES = 512 << 10, LOCAL_BYTES = 4 << 20 };
+enum { BATCH_BYTES = 64 << 20, SPECTRA_BYTES = 512 << 10, LOCAL_BYTES = 4 << 20, MOST_KEPT = 64 << 20 };
 
 typedef struct job {
     const reel_conv_geom *g;
     reel_conv_pass pass;
     reel_fft_cut cut;
     reel_fft_rows x, w, y;
+    reel_fft_columns x_columns, w_columns, y_columns;
     size_t unit;
     const reel_spectrum_kernels_of *kernels;
     bool first, last; /* batch of views   */
+    bool ready;       /* spectra of w have been kept from an earlier play */
     int64_t sub;      /* views whose spectra a worker holds at once      */
-    char *weights;    /* spectra of w for all batches; NULL: a worker's own */
-    char *scratch;    /* of each worker: a plane's columns, spectra of x, of y, and of w */
+    char *weights;    /* spectra of w for all batches or plays; NULL: a worker's own */
+    char *scratch;    /* of each worker: for a plane's columns, spectra of x, of y, and of w */
     size_t scratch_size;
 } job;
 
@@ -51,31 +52,17 @@ static operand operand_of(const job *j, const reel_fft_rows *r, int64_t block, i
                        r->of_view * lanes, lanes };
 }
 
-/* A plane's rows to their places among its columns, or from there; neighbours go together. */
-static void move_rows(const job *j, const reel_fft_side *s, void *lines, void *columns, bool back)
-{
-    int64_t together = s->spread[1] == 1 ? s->count[1] : 1;
-    for (int64_t row = 0; row < s->rows; row += together) {
-        int64_t a = s->at[0] + row / s->count[1] * s->spread[0], b = s->at[1] + row % s->count[1] * s->spread[1];
-        void *line = at(j, lines, row * LANES), *place = at(j, columns, (a * j->cut.n[1] + b) * LANES);
-        memcpy(back ? line : place, back ? place : line, (size_t)(together * LANES) * j->unit);
-    }
-}
-
 /* Columns of planes (outer, channel) .. between lines and spectra. */
-static void transform(const job *j, const reel_fft_rows *r, int64_t block, int64_t outer, int64_t channel,
-                      int64_t outers, int64_t channels, const operand *spectra, void *columns, bool back)
+static void transform(const job *j, const reel_fft_columns *columns, int64_t block, int64_t outer, int64_t channel,
+                      int64_t outers, int64_t channels, const operand *spectra, void *scratch, bool back)
 {
+    const reel_fft_rows *r = columns->rows;
     if (j->cut.columns == 1) return;
-    if (!back) memset(columns, 0, (size_t)(j->cut.columns * LANES) * j->unit);
     for (int64_t o = 0; o < outers; o++)
         for (int64_t c = 0; c < channels; c++) {
             int64_t row = (outer + o) * r->of_view + (channel + c) * r->side->rows;
-            void *lines = at(j, r->lines, block * r->stride + row * LANES),
-                 *spectrum = at(j, spectra->at, o * spectra->outer + c * spectra->inner);
-            if (!back) move_rows(j, r->side, lines, columns, false);
-            reel_fftw_execute(r->columns_plan, back ? spectrum : columns, back ? columns : spectrum);
-            if (back) move_rows(j, r->side, lines, columns, true);
+            reel_fft_columns_transform(columns, at(j, r->lines, block * r->stride + row * LANES),
+                                       at(j, spectra->at, o * spectra->outer + c * spectra->inner), scratch, back);
         }
 }
 
@@ -109,29 +96,59 @@ static void block_chunk(void *arg, int64_t chunk, int worker)
 {
     const job *j = arg;
     const reel_conv_geom *g = j->g;
-    char *columns = j->scratch + (size_t)worker * j->scratch_size;
+    char *scratch = j->scratch + (size_t)worker * j->scratch_size;
     int64_t block = chunk % j->cut.blocks, group = chunk / j->cut.blocks, points = j->cut.columns;
     int64_t c_per = g->c / g->groups, k_per = g->k / g->groups, c0 = group * c_per, k0 = group * k_per;
-    void *x_at = at(j, columns, points * LANES), *y_at = at(j, x_at, points * point_of(j->sub, c_per)),
+    void *x_at = at(j, scratch, reel_fft_columns_scratch(&j->cut)),
+         *y_at = at(j, x_at, points * point_of(j->sub, c_per)),
          *w_at = j->weights ? at(j, j->weights, chunk * points * point_of(k_per, c_per))
                             : at(j, y_at, points * point_of(j->sub, k_per));
     operand w = operand_of(j, &j->w, block, k0, 0, k_per, c_per, w_at);
     bool to_x = j->pass == REEL_CONV_INPUT_GRAD, to_y = j->pass == REEL_CONV_FORWARD, to_w = !to_x && !to_y;
-    if (!to_w && (j->first || !j->weights)) transform(j, &j->w, block, k0, 0, k_per, c_per, &w, columns, false);
+    if (!to_w && !j->ready && (j->first || !j->weights))
+        transform(j, &j->w_columns, block, k0, 0, k_per, c_per, &w, scratch, false);
     for (int64_t view = 0, views; view < j->x.views; view += views) {
         views = smaller(j->sub, j->x.views - view);
         operand x = operand_of(j, &j->x, block, view, c0, j->sub, c_per, x_at),
                 y = operand_of(j, &j->y, block, view, k0, j->sub, k_per, y_at);
-        if (!to_x) transform(j, &j->x, block, view, c0, views, c_per, &x, columns, false);
-        if (!to_y) transform(j, &j->y, block, view, k0, views, k_per, &y, columns, false);
+        if (!to_x) transform(j, &j->x_columns, block, view, c0, views, c_per, &x, scratch, false);
+        if (!to_y) transform(j, &j->y_columns, block, view, k0, views, k_per, &y, scratch, false);
         multiply(j, views, &x, &w, &y, to_w && !(j->first && view == 0));
-        if (to_x) transform(j, &j->x, block, view, c0, views, c_per, &x, columns, true);
-        if (to_y) transform(j, &j->y, block, view, k0, views, k_per, &y, columns, true);
+        if (to_x) transform(j, &j->x_columns, block, view, c0, views, c_per, &x, scratch, true);
+        if (to_y) transform(j, &j->y_columns, block, view, k0, views, k_per, &y, scratch, true);
     }
-    if (to_w && j->last) transform(j, &j->w, block, k0, 0, k_per, c_per, &w, columns, true);
+    if (to_w && j->last) transform(j, &j->w_columns, block, k0, 0, k_per, c_per, &w, scratch, true);
 }
 
-/* Lines of one side for `views` at a time. */
+/* What spectra of a weight depend on besides the weight: they are kept behind this. */
+typedef struct kept_for {
+    int64_t n[3], lanes, groups, kernel[3], dilation[3], padding[5];
+} kept_for;
+
+static kept_for kept_for_cut(const reel_conv_geom *g, const reel_fft_cut *cut)
+{
+    kept_for k = { .lanes = cut->lanes, .groups = g->groups };
+    for (int i = 0; i < 3; i++) {
+        k.n[i] = cut->n[i];
+        k.kernel[i] = g->kernel[i];
+        k.dilation[i] = g->dilation[i];
+    }
+    return k;
+}
+
+/* Memory for `bytes` of spectra of the weight that stays from play to play; NULL where it may not. */
+static char *kept_spectra(job *j, const reel_conv_epilogue *epilogue, size_t bytes)
+{
+    const kept_for wanted = kept_for_cut(j->g, &j->cut);
+    if (!epilogue || !epilogue->play || bytes > MOST_KEPT) return NULL;
+    kept_for *kept =
+        reel_play_keep(epilogue->play, 1, REEL_CONV_TAG(48 + (int)j->pass, 0), sizeof *kept + bytes, &j->ready);
+    if (!kept) return NULL;
+    j->ready = j->ready && memcmp(kept, &wanted, sizeof wanted) == 0;
+    *kept = wanted;
+    return (char *)(kept + 1);
+}
+
 static bool prepare_side(const reel_exec *exec, job *j, reel_fft_rows *r, const reel_fft_side *side, const void *planes,
                          int64_t views, bool back)
 {
@@ -139,22 +156,12 @@ static bool prepare_side(const reel_exec *exec, job *j, reel_fft_rows *r, const 
     r->side = side;
     r->planes = (void *)planes;
     r->views = views;
-    if (!reel_fft_rows_prepare(exec, r, j->g->dtype, back)) return false;
-    r->lines = reel_scratch(exec, reel_bytes(reel_bytes((size_t)j->cut.blocks, (size_t)r->stride), r->unit));
-    return r->lines;
+    return reel_fft_rows_prepare(exec, r, j->g->dtype, back);
 }
 
-static bool columns_plan(const reel_exec *exec, const job *j, reel_fft_rows *r, int64_t outers, int64_t channels,
-                         bool back)
+static size_t bytes_of_lines(const reel_fft_rows *r)
 {
-    int64_t point = point_of(outers, channels);
-    r->columns_plan = reel_fftw_plan(exec, &(reel_fftw_shape) { .dtype = j->g->dtype,
-                                                                .sign = back ? -r->side->sign : r->side->sign,
-                                                                .n = { j->cut.n[0], j->cut.n[1] },
-                                                                .count = LANES,
-                                                                .from = back ? point : LANES,
-                                                                .to = back ? LANES : point });
-    return r->columns_plan;
+    return reel_bytes(reel_bytes((size_t)r->cut->blocks, (size_t)r->stride), r->unit);
 }
 
 static bool prepare(const reel_exec *exec, job *j, const void *x, const void *w, const void *y,
@@ -172,25 +179,32 @@ static bool prepare(const reel_exec *exec, job *j, const void *x, const void *w,
     j->x.scale = j->y.scale = j->w.scale = 0.25 / ((double)cut->columns * (double)cut->n[2]);
     j->unit = j->x.unit;
     j->kernels = j->x.kernels;
-    if (cut->columns == 1) {
+    int64_t c_per = g->c / g->groups, k_per = g->k / g->groups, bytes = cut->columns * (int64_t)j->unit;
+    int64_t of_view = (outer_of(c_per) + outer_of(k_per)) * bytes, of_weights = point_of(k_per, c_per) * bytes;
+    bool lines = cut->columns == 1; /* are the spectra */
+    size_t all = lines ? bytes_of_lines(&j->w) : reel_bytes((size_t)(cut->blocks * g->groups), (size_t)of_weights);
+    void *kept = kept_spectra(j, epilogue, all);
+    j->x.lines = reel_scratch(exec, bytes_of_lines(&j->x));
+    j->y.lines = reel_scratch(exec, bytes_of_lines(&j->y));
+    j->w.lines = lines && kept ? kept : reel_scratch(exec, j->ready ? 0 : bytes_of_lines(&j->w));
+    if (!j->x.lines || !j->y.lines || !j->w.lines) return false;
+    if (lines) {
         j->sub = batch;
         return (j->scratch = reel_scratch(exec, 64)) != NULL;
     }
-    int64_t c_per = g->c / g->groups, k_per = g->k / g->groups, bytes = cut->columns * (int64_t)j->unit;
-    int64_t of_view = (outer_of(c_per) + outer_of(k_per)) * bytes, of_weights = point_of(k_per, c_per) * bytes;
     bool shared = batch < cut->views || of_weights > LOCAL_BYTES;
     j->sub = smaller(batch, larger(1, larger(SPECTRA_BYTES, smaller(of_weights, LOCAL_BYTES)) / of_view));
     j->sub = (batch + (batch + j->sub - 1) / j->sub - 1) / ((batch + j->sub - 1) / j->sub); /* of equal parts */
+    j->weights = kept;
+    if (shared && !kept && !(j->weights = reel_scratch(exec, all))) return false;
     j->scratch_size =
-        (size_t)((LANES + point_of(j->sub, c_per) + point_of(j->sub, k_per)) * bytes + (shared ? 0 : of_weights));
+        (size_t)(reel_fft_columns_scratch(cut) * (int64_t)j->unit +
+                 (point_of(j->sub, c_per) + point_of(j->sub, k_per)) * bytes + (j->weights ? 0 : of_weights));
     j->scratch = reel_scratch(exec, reel_bytes(j->scratch_size, (size_t)exec->threads));
-    if (shared) {
-        j->weights = reel_scratch(exec, reel_bytes((size_t)(cut->blocks * g->groups), (size_t)of_weights));
-        if (!j->weights) return false;
-    }
-    return j->scratch && columns_plan(exec, j, &j->x, j->sub, c_per, back) &&
-           columns_plan(exec, j, &j->y, j->sub, k_per, forward) &&
-           columns_plan(exec, j, &j->w, k_per, c_per, !forward && !back);
+    reel_dtype dtype = g->dtype;
+    return j->scratch && reel_fft_columns_prepare(exec, &j->x_columns, &j->x, dtype, point_of(j->sub, c_per), back) &&
+           reel_fft_columns_prepare(exec, &j->y_columns, &j->y, dtype, point_of(j->sub, k_per), forward) &&
+           reel_fft_columns_prepare(exec, &j->w_columns, &j->w, dtype, point_of(k_per, c_per), !forward && !back);
 }
 
 /* Any pass, over batches of views whose lines are of bounded size. */
@@ -204,7 +218,7 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass p
                      (double)reel_dtype_size(g->dtype);
     int64_t batch = larger(1, smaller(cut->views, (int64_t)(BATCH_BYTES / of_view)));
     if (!prepare(exec, &j, x, w, y, epilogue, batch)) return false;
-    if (pass != REEL_CONV_WEIGHT_GRAD) reel_fft_rows_there(exec, &j.w);
+    if (pass != REEL_CONV_WEIGHT_GRAD && !j.ready) reel_fft_rows_there(exec, &j.w);
     for (int64_t view = 0; view < cut->views; view += batch) {
         j.x.view = j.y.view = view;
         j.x.views = j.y.views = smaller(batch, cut->views - view);

@@ -42,7 +42,7 @@ typedef struct reel_fft_rows {
     int64_t stride, of_view; /* complex numbers from block to block; rows from view to view */
     const reel_conv_epilogue *epilogue;
     double scale;
-    const void *plan, *columns_plan; /* of `batch` lines; of a plane's columns in a block */
+    const void *plan; /* of `batch` lines */
     int64_t batch;
     char *scratch; /* of each worker: twice `batch` lines */
     size_t scratch_size;
@@ -53,5 +53,21 @@ typedef struct reel_fft_rows {
 bool reel_fft_rows_prepare(const reel_exec *exec, reel_fft_rows *rows, reel_dtype dtype, bool back);
 void reel_fft_rows_there(const reel_exec *exec, const reel_fft_rows *rows);
 void reel_fft_rows_back(const reel_exec *exec, const reel_fft_rows *rows);
+
+/* Columns of a side's planes in a block, whose spectra are `point` complex numbers from point to point. By axis (NULL:
+ * one point), where a point's row is, and where its frequency. */
+typedef struct reel_fft_columns {
+    const reel_fft_rows *rows;
+    const reel_spectrum_columns *axis[2];
+    const int64_t *row_at[2], *point_at[2];
+    int64_t point;
+} reel_fft_columns;
+
+/* False when memory is short. Transforms want scratch of so many complex numbers. */
+bool reel_fft_columns_prepare(const reel_exec *exec, reel_fft_columns *columns, const reel_fft_rows *rows,
+                              reel_dtype dtype, int64_t point, bool back);
+int64_t reel_fft_columns_scratch(const reel_fft_cut *cut);
+/* One plane: its rows' lines in a block to its spectrum, or back. */
+void reel_fft_columns_transform(const reel_fft_columns *columns, void *lines, void *spectrum, void *scratch, bool back);
 
 #endif

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <reel/ops/conv_fft.h>
 
-enum { SIZES = 9 }; /* tried on an axis: 8 16 32 48 64 80 96 .. from the kernel's reach on */
+enum { SIZES = 9 }; /* tried on an axis: 16 32 48 64 80 96 .. from the kernel's reach on */
 
 static const double MOST_BYTES = 1 << 30; /* of scratch */
 
@@ -33,11 +33,10 @@ static int axis_sizes(const reel_conv_geom *g, reel_conv_pass pass, int i, int64
         sizes[0] = 1; /* nothing to transform: every point is a tile */
         return 1;
     }
-    for (int64_t power = 8; count < SIZES; power *= 2)
+    for (int64_t power = 16; count < SIZES; power *= 2)
         for (int quarters = 4; quarters <= 6 && count < SIZES; quarters++) {
             int64_t n = power / 4 * quarters;
-            if (n < reach || (quarters == 5 && power < 64) || (quarters == 6 && power < 32) || (i == 2 && n < 16))
-                continue;
+            if (n < reach || n < 16 || (quarters == 5 && power < 64) || (quarters == 6 && power < 32)) continue;
             sizes[count++] = n;
             if (n >= total + reach - 1) return count;
         }

@@ -21,7 +21,7 @@ bool reel_fft_rows_prepare(const reel_exec *exec, reel_fft_rows *r, reel_dtype d
     r->stride = ((r->views * r->of_view + 1) | 1) * r->cut->lanes; /* one row more: the last one's partner */
     r->plan = reel_fftw_plan(exec, &(reel_fftw_shape) { .dtype = dtype,
                                                         .sign = back ? -r->side->sign : r->side->sign,
-                                                        .n = { 1, r->cut->n[2] },
+                                                        .n = r->cut->n[2],
                                                         .count = r->batch });
     r->scratch_size = reel_bytes((size_t)(2 * r->batch * line_of(r)), r->unit);
     r->scratch = reel_scratch(exec, reel_bytes(r->scratch_size, (size_t)exec->threads));

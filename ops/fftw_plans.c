@@ -27,23 +27,18 @@ static void release(reel_attachment *attached)
 
 static bool same(const reel_fftw_shape *a, const reel_fftw_shape *b)
 {
-    return a->dtype == b->dtype && a->sign == b->sign && a->n[0] == b->n[0] && a->n[1] == b->n[1] &&
-           a->count == b->count && a->from == b->from && a->to == b->to;
+    return a->dtype == b->dtype && a->sign == b->sign && a->n == b->n && a->count == b->count;
 }
 
 #define MAKE(fftw, complex_type)                                                                                       \
-    fftw##_plan_guru64_dft(rank, dims + 2 - rank, 1, &many, (complex_type *)from, (complex_type *)to, s->sign,         \
-                           FFTW_ESTIMATE)
+    fftw##_plan_guru64_dft(1, &points, 1, &many, (complex_type *)from, (complex_type *)to, s->sign, FFTW_ESTIMATE)
 
 /* An estimate asks of the operands how they are aligned, and that they differ; never what is there. */
 static bool make(plan *p)
 {
     static _Alignas(64) char from[64], to[64];
     const reel_fftw_shape *s = &p->shape;
-    int64_t is = s->from ? s->from : 1, os = s->to ? s->to : 1, volume = s->n[0] * s->n[1];
-    int rank = s->n[0] > 1 ? 2 : 1;
-    fftw_iodim64 dims[2] = { { s->n[0], s->n[1] * is, s->n[1] * os }, { s->n[1], is, os } },
-                 many = { s->count, s->from ? 1 : volume, s->to ? 1 : volume };
+    fftw_iodim64 points = { s->n, 1, 1 }, many = { s->count, s->n, s->n };
     reel_fftw_lock();
     if (s->dtype == REEL_F32)
         p->f32 = MAKE(fftwf, fftwf_complex);

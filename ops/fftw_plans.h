@@ -6,13 +6,11 @@
 #include <reel/core/dtype.h>
 #include <reel/core/exec.h>
 
-/* `count` transforms out of place over n[0] x n[1] points (n[0] may be 1), unscaled, exponent sign * 2 pi i k t / n.
- * from, to: where 0, each transform's points lie together, one transform behind the other; else the transforms lie side
- * by side, this many complex numbers from point to point. */
+/* `count` transforms out of place over n points, one behind the other, unscaled, exponent sign * 2 pi i k t / n. */
 typedef struct reel_fftw_shape {
     reel_dtype dtype;
     int sign;
-    int64_t n[2], count, from, to;
+    int64_t n, count;
 } reel_fftw_shape;
 
 /* The context's plan of that shape; NULL when memory is short. Plans are estimated, not measured, so that they, and

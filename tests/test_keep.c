@@ -14,6 +14,14 @@ static reel_tensor *noise(reel_ctx *ctx, uint64_t seed, reel_shape shape)
     return x;
 }
 
+static const reel_conv_algo algos[] = { REEL_CONV_DIRECT,    REEL_CONV_IM2COL,    REEL_CONV_WINOGRAD2,
+                                        REEL_CONV_WINOGRAD4, REEL_CONV_WINOGRAD6,
+#ifdef REEL_HAVE_FFTW
+                                        REEL_CONV_FFT
+#endif
+};
+enum { ALGOS = sizeof algos / sizeof *algos };
+
 static reel_tensor *image(reel_ctx *ctx) { return noise(ctx, 1, REEL_SHAPE(2, 32, 20, 20)); }
 static reel_tensor *weight(reel_ctx *ctx, uint64_t seed) { return noise(ctx, seed, REEL_SHAPE(FILTERS, 32, 3, 3)); }
 
@@ -34,19 +42,90 @@ static void expect_weight(const float *y, uint64_t seed, reel_conv_algo algo, co
 
 Test(keep, convolutions_follow_a_weight_that_is_overwritten)
 {
-    static const reel_conv_algo algos[] = { REEL_CONV_DIRECT, REEL_CONV_IM2COL, REEL_CONV_WINOGRAD2, REEL_CONV_WINOGRAD4,
-                                            REEL_CONV_WINOGRAD6 };
     reel_ctx *ctx = reel_ctx_new(NULL);
     reel_tensor *x = image(ctx), *w = weight(ctx, 2);
     for (uint64_t seed = 2; seed < 5; seed++) {
         if (seed > 2) reel_assign(w, weight(ctx, seed));
         for (int i = 0; i < 4; i++)
-            for (int a = 0; a < 5; a++)
+            for (int a = 0; a < ALGOS; a++)
                 REEL_SCOPE(ctx) expect_weight(convolved(x, w, algos[a]), seed, algos[a], "overwritten");
     }
     cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
     reel_ctx_free(ctx);
 }
+
+enum { READINGS = 12 };
+
+/* Convolution `i` of those that read one weight [16, 4, 3, 3] in different ways. */
+static reel_tensor *another_reading(reel_ctx *ctx, reel_tensor *w, int i, reel_conv_algo algo)
+{
+    static const struct {
+        bool transposed;
+        int64_t groups, stride, dilation, padding, side;
+    } readings[READINGS] = { { false, 1, 1, 1, 1, 12 }, { false, 2, 1, 1, 1, 12 }, { false, 4, 1, 1, 0, 12 }, { false, 1, 2, 1, 0, 15 },
+                     { false, 1, 1, 2, 1, 13 }, { true, 1, 1, 1, 1, 12 },  { true, 2, 1, 1, 1, 12 },  { true, 1, 2, 1, 1, 12 },
+                     { true, 1, 3, 1, 0, 12 },  { true, 1, 1, 2, 0, 12 },  { true, 1, 1, 1, 1, 40 },  { false, 1, 1, 1, 1, 40 } };
+    reel_conv_opts opts = { .groups = readings[i].groups, .algo = algo };
+    for (int axis = 0; axis < 2; axis++) {
+        opts.stride[axis] = readings[i].stride;
+        opts.dilation[axis] = readings[i].dilation;
+        opts.padding[axis] = readings[i].padding;
+    }
+    int64_t channels = readings[i].transposed ? 16 : 4 * readings[i].groups;
+    reel_tensor *x = noise(ctx, 9, REEL_SHAPE(2, channels, readings[i].side, readings[i].side));
+    return readings[i].transposed ? reel_conv_transpose2d(x, w, NULL, &opts) : reel_conv2d(x, w, NULL, &opts);
+}
+
+Test(keep, one_weight_serves_convolutions_that_read_it_differently)
+{
+    for (int a = 0; a < ALGOS; a++) {
+        reel_ctx *ctx = reel_ctx_new(NULL), *fresh;
+        reel_tensor *w = noise(ctx, 2, REEL_SHAPE(16, 4, 3, 3)), *y, *right;
+        for (int round = 0; round < 4; round++)
+            for (int i = 0; i < READINGS; i++)
+                REEL_SCOPE(ctx)
+                {
+                    y = another_reading(ctx, w, i, algos[a]);
+                    fresh = reel_ctx_new(NULL);
+                    right = another_reading(fresh, noise(fresh, 2, REEL_SHAPE(16, 4, 3, 3)), i, algos[a]);
+                    cr_assert(reel_data(y) && reel_data(right), "%s", reel_ctx_error_message(ctx));
+                    cr_assert_eq(memcmp(reel_data(y), reel_data(right), sizeof(float) * (size_t)reel_numel(y)), 0,
+                                 "algorithm %d, reading %d, round %d", algos[a], i, round);
+                    reel_ctx_free(fresh);
+                }
+        cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+        reel_ctx_free(ctx);
+    }
+}
+
+#ifdef REEL_HAVE_FFTW
+Test(keep, spectra_are_kept_of_weights_on_one_axis_and_on_two)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    for (int rank = 1; rank <= 3; rank++) {
+        reel_tensor *x = noise(ctx, 1, (reel_shape) { .ndim = rank + 2, .dim = { 2, 3, 20, 20, 20 } }), *y;
+        reel_tensor *w = noise(ctx, 2, (reel_shape) { .ndim = rank + 2, .dim = { 4, 3, 5, 5, 5 } });
+        reel_conv_opts opts = { .algo = REEL_CONV_FFT };
+        double first = 0;
+        size_t before = reel_ctx_memory(ctx).in_use;
+        for (int round = 0; round < 4; round++) {
+            REEL_SCOPE(ctx)
+            {
+                y = rank == 1   ? reel_conv1d(x, w, NULL, &opts)
+                    : rank == 2 ? reel_conv2d(x, w, NULL, &opts)
+                                : reel_conv3d(x, w, NULL, &opts);
+                double sum = reel_item(reel_sum(reel_square(y), REEL_ALL_DIMS, false));
+                if (round == 0) first = sum;
+                cr_assert_eq(sum, first, "rank %d, round %d", rank, round);
+            }
+            size_t spectra = (size_t)(4 * 3 * 17) * 2 * sizeof(float); /* at least */
+            if (round == 1) cr_assert_geq(reel_ctx_memory(ctx).in_use, before + spectra);
+        }
+    }
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(ctx);
+}
+#endif
 
 Test(keep, memory_is_taken_when_a_value_is_used_again_and_goes_with_it)
 {

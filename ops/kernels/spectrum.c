@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rows in and out of spectra, and products of spectra, for float32 and float64 (spectrum.inc).
+// Rows in and out of spectra, products of spectra (spectrum.inc) and transforms of columns (spectrum_columns.inc), for
+// float32 and float64.
 #include <reel/ops/kernels/spectrum.h>
 #include <string.h>
 
@@ -7,17 +8,20 @@
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/spectrum.inc>
+#include <reel/ops/kernels/spectrum_columns.inc>
 #include <reel/ops/kernels/simd_end.h>
 
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/spectrum.inc>
+#include <reel/ops/kernels/spectrum_columns.inc>
 #include <reel/ops/kernels/simd_end.h>
 // clang-format on
 
 #define KERNELS(t)                                                                                                     \
     {                                                                                                                  \
         .load = load_##t, .store = store_##t, .split = split_##t, .join = join_##t, .multiply = multiply_##t,          \
+        .columns = columns_##t,                                                                                        \
     }
 
 const reel_spectrum_kernels REEL_KERNEL_TABLE(spectrum) = { .f32 = KERNELS(f32), .f64 = KERNELS(f64) };

@@ -33,6 +33,17 @@ typedef struct reel_spectrum_product {
     bool add;
 } reel_spectrum_product;
 
+enum { REEL_SPECTRUM_PASSES = 16 };
+
+/* A transform of n = radix[0] radix[1] .. points, to[k] = sum over t of from[t] exp(-2 pi i k t / n), of the columns that
+ * lie side by side in REEL_SPECTRUM_LANES. Radices are 2, 3, 4 and 5, the first and the last 4. */
+typedef struct reel_spectrum_columns {
+    int64_t n;
+    int passes, radix[REEL_SPECTRUM_PASSES];
+    const void *twiddles; /* by pass but the last, for p < m and 0 < k < radix: exp(-2 pi i p k / (radix m)), where m is
+                             the product of the radices to come */
+} reel_spectrum_columns;
+
 typedef struct reel_spectrum_kernels_of {
     /* line[n] = a + i b with zeros around. */
     void (*load)(const reel_spectrum_row rows[2], const reel_spectrum_place *place, void *line);
@@ -44,6 +55,10 @@ typedef struct reel_spectrum_kernels_of {
     /* The reverse: line[k] = A[k] + i B[k] and line[n - k] = conj A[k] + i conj B[k], up to line[n]. */
     void (*join)(void *const from[2], int64_t n, int64_t blocks, int64_t lanes, int64_t stride, void *line);
     void (*multiply)(const reel_spectrum_product *product);
+    /* Point t is from[from_at[t]], zeros where that is negative, and point k goes to to[to_at[k]], nowhere where that is
+     * negative, in complex numbers. `work` has room for 2 n points. */
+    void (*columns)(const reel_spectrum_columns *columns, const void *from, const int64_t *from_at, void *to,
+                    const int64_t *to_at, void *work);
 } reel_spectrum_kernels_of;
 
 typedef struct reel_spectrum_kernels {
