@@ -101,6 +101,10 @@ static inline int64_t reel_conv_volume(const int64_t size[3]) { return size[0] *
 void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volume, const reel_conv_epilogue *epilogue,
                     void *result);
 
+/* Whether x[0], ..., x[count - 1] are numbers and finite: where zeros between rows have met pixels that a tap does not see, an
+ * infinity there gives NaN, and the sum is done again by an algorithm without them. */
+bool reel_conv_all_finite(reel_dtype dtype, int64_t count, const void *x);
+
 /* A pass as a gather: result points m of a grid take source points m * step + off[tap], and go to m * place_step +
  * first. Forward is one of these. An input gradient is one for each residue of the stride, with the taps that meet it.
  */

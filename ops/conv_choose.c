@@ -115,6 +115,14 @@ void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volum
     }
 }
 
+bool reel_conv_all_finite(reel_dtype dtype, int64_t count, const void *x)
+{
+    bool finite = true;
+    for (int64_t i = 0; i < count; i++)
+        finite &= isfinite(dtype == REEL_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i]);
+    return finite;
+}
+
 void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes, bool *ready)
 {
     void *kept = NULL;

@@ -255,7 +255,9 @@ static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const voi
 
 static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
 {
-    return run(exec, g, REEL_CONV_WEIGHT_GRAD, (planes) { .src = x, .cotangent = gy, .dst = gw });
+    if (!run(exec, g, REEL_CONV_WEIGHT_GRAD, (planes) { .src = x, .cotangent = gy, .dst = gw })) return false;
+    return reel_conv_all_finite(g->dtype, g->k * reel_conv_volume(g->kernel), gw) ||
+           reel_conv_direct.weight_grad(exec, g, x, gy, gw);
 }
 
 static bool supports(const reel_conv_geom *g, reel_conv_pass kind)
@@ -270,7 +272,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     double waste = (double)(blocks(row, 16) * 16) / (double)row, taps = (double)reel_conv_volume(g->kernel);
     double copies =
         (double)g->n * (double)(g->c + g->k) * (double)reel_conv_volume(g->in) * (g->stride[2] > 1 ? 1.5 : 0.3);
-    return 2000 + (double)g->n * (double)g->k * (double)volume * taps / 16 * waste * 0.4 + copies * 0.3;
+    double many = kind == REEL_CONV_WEIGHT_GRAD && g->k / g->groups > 4 ? 1.6 : 0.4; /* sums that do not fit registers */
+    return 2000 + (double)g->n * (double)g->k * (double)volume * taps / 16 * waste * many + copies * 0.3;
 }
 
 const reel_conv_impl reel_conv_depthwise = { .name = "direct",

@@ -5,7 +5,6 @@
 // Without stride and padding a column is the image itself from the tap on, once the rows of gy lie as far apart as those
 // of the image, with zeros between; else columns are packed, a panel of pixels at a time.
 // Shares of the pixels are summed apart and added in their order at the end.
-#include <math.h>
 #include <reel/ops/conv_algo.h>
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
@@ -148,13 +147,6 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool all_finite(const void *x, int64_t n, reel_dtype dtype)
-{
-    bool finite = true;
-    for (int64_t i = 0; i < n; i++) finite &= isfinite(dtype == REEL_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i]);
-    return finite;
-}
-
 static bool correlate(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw, bool in_place)
 {
     dots p = { .exec = exec, .g = g, .gy = gy, .gw = gw };
@@ -185,7 +177,7 @@ static bool correlate(const reel_exec *exec, const reel_conv_geom *g, const void
     p.columns.src_n = g->c * p.columns.src_c;
     if (!reel_conv_gathers(exec, g, REEL_CONV_FORWARD, run_gather, &p)) return false;
     /* In place, zeros between rows met pixels that the tap does not see: an infinity there would give NaN. */
-    if (p.in_place && !all_finite(gw, g->k * p.rows, g->dtype)) return correlate(exec, g, x, gy, gw, false);
+    if (p.in_place && !reel_conv_all_finite(g->dtype, g->k * p.rows, gw)) return correlate(exec, g, x, gy, gw, false);
     return true;
 }
 
@@ -206,7 +198,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     (void)kind;
     double pixels = (double)g->n * (double)reel_conv_volume(g->out),
            rows = (double)(g->c * reel_conv_volume(g->kernel));
-    return 2000 + (pixels * rows * (double)(g->k / g->groups) / 16 * 1.4 + pixels * rows * 0.4) / 3.6;
+    return 2000 + (pixels * rows * (double)(g->k / g->groups) / 16 * 1.4 + pixels * rows * 0.4 + pixels * (double)(g->k / g->groups)) / 3.6;
 }
 
 const reel_conv_impl reel_conv_dots = {

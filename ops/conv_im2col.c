@@ -10,8 +10,10 @@
 enum {
     DEPTH = 512,
     OUTPUTS = 192,
-    ROWS = 96
-}; /* blocks of the reduction, of output channels, of weight gradient rows */
+    ROWS = 96,                 /* blocks of the reduction, of output channels, of weight gradient rows */
+    FIRST_CACHE = 16 << 10,    /* of columns that every six rows pass over */
+    PACKED_BYTES = 256 << 10   /* of columns that are packed at once */
+};
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
@@ -42,29 +44,29 @@ typedef struct product {
     int64_t src_group, dst_group; /* elements from one group to the next */
     const reel_conv_epilogue *epilogue;
     int64_t gang; /* panels of a unit: several where they are flat, so that results are written in long rows */
-    int64_t panels, output_blocks, units, units_per_chunk; /* gangs are counted in `panels` */
+    int64_t panels, of_block, output_blocks, units, units_per_chunk; /* gangs are counted in `panels` */
     int panel;
     const int64_t *unit, *panel_rows;
     char *scratch; /* of each worker: a packed panel, then sums */
     size_t scratch_size;
 } product;
 
-/* A gang's results straight to their places, six rows at a time. */
+/* A gang's results straight to their places: by six rows over all panels, so that long rows are written, or where columns
+ * are long, by panels, each of which then stays in the first cache. */
 static void product_straight(const product *p, const reel_conv_columns *columns, int64_t q0, int64_t width,
                              reel_gemm gemm, void *scratch)
 {
-    int64_t rows = gemm.rows;
+    int64_t rows = gemm.rows, ld = p->gang * p->panel;
+    int64_t step = p->depth * ld * (int64_t)reel_dtype_size(p->dtype) <= FIRST_CACHE ? REEL_GEMM_ROWS : rows;
     const void *weight = gemm.a, *bias = gemm.row_bias;
     void *to = gemm.c;
-    for (int64_t q = 0; q < width; q += p->panel)
-        p->conv->pack(columns, q0 + q, (int)smaller(width - q, p->panel), 0, p->depth,
-                      at(scratch, q * p->depth, p->dtype), p->panel);
-    for (int64_t o = 0; o < rows; o += REEL_GEMM_ROWS) {
-        gemm.rows = smaller(rows - o, REEL_GEMM_ROWS);
+    p->conv->pack(columns, q0, (int)width, 0, p->depth, scratch, ld);
+    for (int64_t o = 0; o < rows; o += step) {
+        gemm.rows = smaller(rows - o, step);
         gemm.a = at(weight, o * p->depth, p->dtype);
         if (bias) gemm.row_bias = at(bias, o, p->dtype);
         for (int64_t q = 0; q < width; q += p->panel) {
-            gemm.b = at(scratch, q * p->depth, p->dtype);
+            gemm.b = at(scratch, q, p->dtype);
             gemm.c = at(to, o * gemm.ldc + q, p->dtype);
             gemm.cols = (int)smaller(width - q, p->panel);
             gemm.vectors = (int)blocks(gemm.cols, p->gemm->lanes);
@@ -78,13 +80,13 @@ static void product_unit(const product *p, int64_t unit, char *scratch)
     int64_t block = unit % p->output_blocks, panel = unit / p->output_blocks % p->panels,
             group = unit / p->output_blocks / p->panels, gang = p->gang * p->panel;
     int64_t of_domain = p->panels / p->domains, domain = panel / of_domain, in_domain = panel % of_domain * gang;
-    int64_t q0 = domain * p->cols + in_domain, o0 = block * OUTPUTS, width = smaller(p->cols - in_domain, gang);
+    int64_t q0 = domain * p->cols + in_domain, o0 = block * p->of_block, width = smaller(p->cols - in_domain, gang);
     reel_conv_columns columns = p->columns;
     columns.src = at(columns.src, group * p->src_group, p->dtype);
     reel_conv_places places = p->places;
     places.dst = at(places.dst, group * p->dst_group + o0 * places.dst_c, p->dtype);
     const void *bias = p->epilogue->bias ? at(p->epilogue->bias, group * p->outputs + o0, p->dtype) : NULL;
-    reel_gemm gemm = { .rows = smaller(p->outputs - o0, OUTPUTS),
+    reel_gemm gemm = { .rows = smaller(p->outputs - o0, p->of_block),
                        .depth = p->depth,
                        .a = at(p->weight, (group * p->outputs + o0) * p->depth, p->dtype),
                        .lda = p->depth,
@@ -162,6 +164,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     product *p = &s->p;
     const reel_conv_geom *g = s->g;
     int64_t taps = reel_conv_volume(gather->taps);
+    bool whole = true;
     if (taps == 0) return true;
     for (int i = 0; i < 3; i++) {
         p->columns.grid[i] = p->places.grid[i] = gather->grid[i];
@@ -170,23 +173,36 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         p->columns.off[i] = gather->off[i];
         p->places.step[i] = gather->place_step[i];
         p->places.first[i] = gather->first[i];
+        whole &= gather->place_step[i] == 1;
     }
     int64_t volume = reel_conv_volume(gather->grid);
     bool by_image = volume >= 4 * p->panel;
     p->domains = by_image ? g->n : 1;
     p->cols = by_image ? volume : g->n * volume;
-    if (s->kind == REEL_CONV_FORWARD) { /* the results of an image fill its planes */
+    if (whole) { /* the results of an image fill its planes */
         p->places.grid[0] = p->places.grid[1] = p->places.size[0] = p->places.size[1] = 1;
         p->places.grid[2] = p->places.size[2] = volume;
     }
     p->depth = (s->kind == REEL_CONV_FORWARD ? g->c : g->k) / g->groups * taps;
     if (s->kind == REEL_CONV_INPUT_GRAD) reel_parallel(s->exec, g->c, pack_flipped, (void *[]) { s, (void *)gather });
-    p->straight = by_image && s->kind == REEL_CONV_FORWARD && p->depth <= DEPTH;
-    p->gang = p->straight ? smaller(DEPTH / p->depth, 16) : 1;
+    p->straight = by_image && whole && p->depth <= DEPTH;
+    int64_t most = smaller(REEL_CONV_PANEL, PACKED_BYTES / (p->depth * (int64_t)reel_dtype_size(g->dtype))) / p->panel;
+    p->gang = p->straight ? smaller(most, blocks(p->cols, p->panel)) : 1;
+    if (p->gang < 1) p->gang = 1;
+    if (p->straight && p->gang > 1) {
+        int64_t gangs = blocks(blocks(p->cols, p->panel), p->gang);
+        p->gang = blocks(blocks(p->cols, p->panel), gangs);
+    }
+    p->panel_rows = steps(s->exec, DEPTH, p->gang * p->panel);
+    size_t columns = (size_t)((p->straight ? p->depth * p->gang : DEPTH + OUTPUTS) * p->panel);
+    p->scratch_size = (columns * reel_dtype_size(g->dtype) + 63) / 64 * 64;
+    p->scratch = reel_scratch(s->exec, reel_bytes(p->scratch_size, (size_t)s->exec->threads));
+    if (!p->panel_rows || !p->scratch) return false;
     p->panels = p->domains * blocks(p->cols, p->gang * p->panel);
-    p->output_blocks = blocks(p->outputs, OUTPUTS);
+    p->of_block = p->straight ? p->outputs : OUTPUTS;
+    p->output_blocks = blocks(p->outputs, p->of_block);
     p->units = p->groups * p->panels * p->output_blocks;
-    double unit_work = (double)(p->gang * p->panel) * (double)smaller(p->outputs, OUTPUTS) * (double)p->depth;
+    double unit_work = (double)(p->gang * p->panel) * (double)smaller(p->outputs, p->of_block) * (double)p->depth;
     p->units_per_chunk = unit_work > 1e6 ? 1 : (int64_t)(1e6 / unit_work) + 1;
     reel_parallel(s->exec, blocks(p->units, p->units_per_chunk), product_chunk, p);
     return true;
@@ -205,9 +221,6 @@ static bool run_pass(const reel_exec *exec, const reel_conv_geom *g, reel_conv_p
     p->epilogue = epilogue;
     p->panel = p->gemm->lanes * p->gemm->max_vectors;
     p->unit = steps(exec, DEPTH, 1);
-    p->panel_rows = steps(exec, DEPTH, p->panel);
-    p->scratch_size = (size_t)((DEPTH + OUTPUTS) * p->panel) * reel_dtype_size(g->dtype);
-    p->scratch = reel_scratch(exec, reel_bytes(p->scratch_size, (size_t)exec->threads));
     int64_t c_per = g->c / g->groups, k_per = g->k / g->groups;
     p->outputs = fwd ? k_per : c_per;
     p->weight = weight;
@@ -215,7 +228,7 @@ static bool run_pass(const reel_exec *exec, const reel_conv_geom *g, reel_conv_p
         size_t weights = (size_t)(g->k * c_per * reel_conv_volume(g->kernel));
         p->weight = s.packed = reel_scratch(exec, reel_bytes(weights, reel_dtype_size(g->dtype)));
     }
-    if (!p->unit || !p->panel_rows || !p->scratch || !p->weight) return false;
+    if (!p->unit || !p->weight) return false;
     p->columns.src = src;
     p->columns.src_c = reel_conv_volume(fwd ? g->in : g->out);
     p->columns.src_n = (fwd ? g->c : g->k) * p->columns.src_c;
@@ -408,7 +421,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     double pixels = (double)g->n * (double)reel_conv_volume(back ? g->in : g->out);
     double columns = pixels * inputs * (double)reel_conv_volume(g->kernel);
     for (int i = 0; i < 3 && back; i++) columns /= (double)(g->stride[i] < g->in[i] ? g->stride[i] : g->in[i]);
-    return 3000 + columns * outputs / (double)g->groups / 55 + columns * 0.4 + pixels * outputs * 0.25;
+    bool point = reel_conv_volume(g->kernel) == 1 && g->stride[0] * g->stride[1] * g->stride[2] == 1;
+    return 3000 + columns * outputs / (double)g->groups / 55 + columns * (point ? 0.05 : 0.4) + pixels * outputs * (point ? 0.05 : 0.25);
 }
 
 const reel_conv_impl reel_conv_im2col = { .name = "im2col",

@@ -236,34 +236,46 @@ static void finish_tile(const gemm_job *job, char *c, int64_t m, int64_t n)
                            (const int[]) { (int)job->element, (int)job->element }, NULL);
 }
 
-/* Terms of a sum that a block takes: 2 kB of a row of b, so that a block of b stays in the second cache. */
-static int64_t block_terms(const gemm_job *job) { return 2048 / job->element; }
+/* Terms of a sum that a block takes: a panel of so many rows of b stays in the first cache. */
+static int64_t block_terms(const gemm_job *job) { return 1024 / job->element; }
 
 static int64_t least_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* c = a b + bias (a, b and c already at the tile): b's blocks copied row-major, and a's where it is transposed. */
+/* c = a b + bias (a, b and c already at the tile): b's blocks copied by panels of the kernel's width, and a's row-major
+ * where it is transposed. */
 static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, const char *a, const char *b, char *c,
                         int64_t c_row, const char *bias, int worker)
 {
     const reel_gemm *g = &job->g;
     reel_matmul_small_fn *small = g->dtype == REEL_F32 ? job->kernels->small_f32 : job->kernels->small_f64;
+    reel_matmul_pack_fn *pack = g->dtype == REEL_F32 ? job->kernels->pack_f32 : job->kernels->pack_f64;
+    int64_t panel = g->dtype == REEL_F32 ? job->kernels->panel_f32 : job->kernels->panel_f64;
     int64_t e = job->element, terms = block_terms(job), a_row = g->a_row, a_column = g->a_column;
     char *b_block = job->packed + worker * job->packed_bytes, *a_block = b_block + terms * BLOCK_COLUMNS * e;
     for (int64_t p = 0; p < k; p += terms) {
         int64_t kp = least_of(terms, k - p);
         const char *a_at = a + p * g->a_column * e;
         if (g->a_column != 1) {
-            reel_copy_axes axes = { 2, { m, kp }, { kp, 1 }, { g->a_row, g->a_column } };
+            a_row = kp + 64 / e;
+            reel_copy_axes axes = { 2, { m, kp }, { a_row, 1 }, { g->a_row, g->a_column } };
             job->copies->copy((size_t)e, &axes, a_block, a_at);
             a_at = a_block;
-            a_row = kp;
             a_column = 1;
         }
         for (int64_t j = 0; j < n; j += BLOCK_COLUMNS) {
             int64_t nj = least_of(BLOCK_COLUMNS, n - j);
-            reel_copy_axes axes = { 2, { kp, nj }, { nj, 1 }, { g->b_row, g->b_column } };
-            job->copies->copy((size_t)e, &axes, b_block, b + (p * g->b_row + j * g->b_column) * e);
-            small(m, nj, kp, a_at, a_row, a_column, b_block, nj, c + j * e, c_row, bias ? bias + j * e : NULL, p > 0);
+            const char *b_at = b + (p * g->b_row + j * g->b_column) * e;
+            if (g->b_column == 1) pack(kp, nj, b_at, g->b_row, b_block);
+            for (int64_t i = 0; i < nj; i += panel) {
+                int64_t width = least_of(panel, nj - i);
+                char *b_panel = b_block + i * kp * e;
+                if (g->b_column != 1) {
+                    reel_copy_axes axes = { 2, { kp, width }, { width, 1 }, { g->b_row, g->b_column } };
+                    job->copies->copy((size_t)e, &axes, b_panel, b_at + i * g->b_column * e);
+                }
+                small(m, width, kp, a_at, a_row, a_column, b_panel, width, c + (j + i) * e, c_row,
+                      bias ? bias + (j + i) * e : NULL, p > 0);
+            }
         }
     }
 }
@@ -416,7 +428,8 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm)
     cut(&job);
     if (job.method == SMALL_PACKED) job.packed_bytes = g->n * g->k * job.element;
     if (job.method == BLOCKED)
-        job.packed_bytes = block_terms(&job) * (BLOCK_COLUMNS + (g->a_column == 1 ? 0 : job.tile_m)) * job.element;
+        job.packed_bytes = block_terms(&job) * BLOCK_COLUMNS * job.element +
+                           (g->a_column != 1 ? (block_terms(&job) * job.element + 64) * job.tile_m : 0);
     if (job.packed_bytes > 0) {
         job.packed = reel_scratch(exec, reel_bytes((size_t)job.packed_bytes, (size_t)exec->threads));
         if (!job.packed) return false;

@@ -476,6 +476,10 @@ Test(conv, weight_gradient_is_not_finite_only_at_taps_that_see_what_is_not)
         reel_tensor *y = reel_conv2d(reel_floats(ctx, REEL_SHAPE(2, 1, 12, 12), &image[0][0][0]), w, NULL, NULL), *g;
         cr_assert(reel_grad(&y, 1, &w, 1, NULL, &g), "%s", reel_ctx_error_message(ctx));
         for (int i = 0; i < 4 * 9; i++) cr_assert_eq(reel_data_f32(g)[i], i % 9 == 2 ? INFINITY : 1, "image %d, element %d", k, i);
+        reel_tensor *single = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(1, 1, 3, 3), REEL_F32), true);
+        y = reel_conv2d(reel_floats(ctx, REEL_SHAPE(2, 1, 12, 12), &image[0][0][0]), single, NULL, NULL); /* planes */
+        cr_assert(reel_grad(&y, 1, &single, 1, NULL, &g), "%s", reel_ctx_error_message(ctx));
+        for (int i = 0; i < 9; i++) cr_assert_eq(reel_data_f32(g)[i], i == 2 ? INFINITY : 1, "image %d, tap %d of a plane", k, i);
     }
     reel_ctx_free(ctx);
 }

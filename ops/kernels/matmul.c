@@ -23,4 +23,9 @@
 #include "simd_end.h"
 // clang-format on
 
-const reel_matmul_kernels REEL_KERNEL_TABLE(matmul) = { .small_f32 = small_f32, .small_f64 = small_f64 };
+const reel_matmul_kernels REEL_KERNEL_TABLE(matmul) = { .small_f32 = small_f32,
+                                                        .small_f64 = small_f64,
+                                                        .pack_f32 = pack_f32,
+                                                        .pack_f64 = pack_f64,
+                                                        .panel_f32 = PANEL * REEL_VECTOR_BYTES / 4,
+                                                        .panel_f64 = PANEL * REEL_VECTOR_BYTES / 8 };

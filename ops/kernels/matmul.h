@@ -12,8 +12,13 @@ typedef void reel_matmul_small_fn(int64_t m, int64_t n, int64_t k, const void *a
                                   const void *b, int64_t b_row, void *c, int64_t c_row, const void *bias,
                                   bool accumulate);
 
+/* to = the k rows of b by panels of `panel` columns: [panel][row][column], the last panel as wide as it is. */
+typedef void reel_matmul_pack_fn(int64_t k, int64_t n, const void *b, int64_t b_row, void *to);
+
 typedef struct reel_matmul_kernels {
     reel_matmul_small_fn *small_f32, *small_f64;
+    reel_matmul_pack_fn *pack_f32, *pack_f64;
+    int panel_f32, panel_f64; /* columns that are summed side by side */
 } reel_matmul_kernels;
 
 REEL_DECLARE_KERNELS(matmul)
