@@ -28,7 +28,7 @@ typedef struct planes {
     int64_t extent[3], lowest[3];   /* of the padded image */
     int64_t part, row;              /* a parted row: elements of a part and of all */
     const int64_t *off;             /* [inputs][taps] in the parted image */
-    bool square;
+    bool square, same;              /* as in reel_depthwise; same: images are read where they lie */
     int64_t units, units_per_chunk;
     char *scratch; /* of each worker: padded, parted, results or sums, weights */
     size_t scratch_size, parted_at, result_at, weight_at;
@@ -45,6 +45,7 @@ static const void *fetch(const planes *p, int64_t n, int64_t group, char *scratc
                             .channels = p->inputs,
                             .to = scratch,
                             .to_c = reel_conv_volume(p->extent) };
+    if (p->same) return band.src;
     for (int i = 0; i < 3; i++) {
         band.size[i] = size[i];
         band.from[i] = p->lowest[i];
@@ -84,7 +85,8 @@ static reel_depthwise slice(const planes *p, const void *image, int64_t m0)
                               .cols = grid[2],
                               .taps = p->depth,
                               .off = p->off,
-                              .square = p->square };
+                              .square = p->square,
+                              .same = p->same };
 }
 
 /* The results of one image's group. */
@@ -191,6 +193,13 @@ static bool lay_out(planes *p)
                 }
     p->square = p->depth == 9 && step == 1 && gather->step[1] == 1;
     for (int t = 0; t < 9 && p->square; t++) p->square = p->off[t] == t / 3 * p->row + t % 3;
+    p->same = p->square && gather->taps[0] == 1 && p->lowest[0] == 0 && p->g->in[2] >= p->kernels->lanes;
+    for (int i = 0; i < 3; i++)
+        p->same = p->same && p->g->in[i] == p->g->out[i] && p->g->stride[i] == 1 && p->lowest[i] == -(i > 0);
+    if (p->same) {
+        memcpy(p->extent, p->g->in, sizeof p->extent);
+        p->row = p->extent[2];
+    }
     return true;
 }
 
@@ -272,7 +281,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     double waste = (double)(blocks(row, 16) * 16) / (double)row, taps = (double)reel_conv_volume(g->kernel);
     double copies =
         (double)g->n * (double)(g->c + g->k) * (double)reel_conv_volume(g->in) * (g->stride[2] > 1 ? 1.5 : 0.3);
-    double many = kind == REEL_CONV_WEIGHT_GRAD && g->k / g->groups > 4 ? 1.6 : 0.4; /* sums that do not fit registers */
+    double many =
+        kind == REEL_CONV_WEIGHT_GRAD && g->k / g->groups > 4 ? 1.6 : 0.4; /* sums that do not fit registers */
     return 2000 + (double)g->n * (double)g->k * (double)volume * taps / 16 * waste * many + copies * 0.3;
 }
 

@@ -68,6 +68,11 @@ static conv_case random_case(void)
             g->dilation[i] = there && !plain && !(draw() & 192) ? between(1, 3) : 1;
             g->pad[i] = there ? between(0, plain ? 2 : 4) : 0;
         }
+        for (int i = 3 - s.rank; kind == 1 && g->k % 2 == 1 && i < 3; i++) { /* 3x3 that keeps the size, a way of its own */
+            g->kernel[i] = i == 0 ? 1 : 3;
+            g->pad[i] = i == 0 ? 0 : 1;
+            g->stride[i] = g->dilation[i] = 1;
+        }
         if (kind == 3) g->kernel[0] = g->kernel[1] = g->kernel[2] = 1;
         output_sizes(&s);
         bool fits = true;

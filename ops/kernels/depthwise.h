@@ -8,12 +8,13 @@
 
 /* A plane of rows x cols results and the image they are made of: result (r, x) reads image[r * row_step + off[t] + x]
  * for each tap t. Whole vectors of the image are read. `square` says that the taps are 3x3, off[3 i + j] = i * row_step
- * + j. */
+ * + j. `same` says that they are taps 3 i + j at (i - 1) * row_step + j - 1, the image has the size of the plane, zeros around
+ * it and at least as many columns as a vector has lanes; nothing beyond it is read then. */
 typedef struct reel_depthwise {
     const void *image;
     int64_t row_step, rows, cols, taps;
     const int64_t *off;
-    bool square;
+    bool square, same;
     const void *weight; /* [taps]                                                                    */
     void *plane;        /* forward: results, act(bias + sum); weight: the cotangent                  */
     int64_t pitch;      /* of the plane's rows                                                       */
