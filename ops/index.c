@@ -24,8 +24,11 @@ static bool check_gather(const reel_infer *infer, reel_shape x, const reel_tenso
     reel_shape index = at_least_1d(reel_shape_of(index_tensor));
     int axis;
     x = at_least_1d(x);
-    if (!reel_infer_index(infer, index_tensor) || !reel_infer_axis(infer, attrs->dim, x.ndim, &axis)) return false;
-    if (reel_numel(index_tensor) == 0) return true;
+    if (!reel_infer_axis(infer, attrs->dim, x.ndim, &axis)) return false;
+    if (reel_numel(index_tensor) == 0) return true; // of any dtype
+    if (reel_dtype_of(index_tensor) != REEL_I64)
+        return reel_infer_fail(infer, REEL_ERROR_DTYPE, "the index is %s; it must be int64",
+                               reel_dtype_name(reel_dtype_of(index_tensor)));
     if (index.ndim != x.ndim)
         return reel_infer_fail(infer, REEL_ERROR_SHAPE, "index has %d axes, the operand it points into %d", index.ndim,
                                x.ndim);
@@ -295,21 +298,12 @@ const reel_op reel_op_gather_backward = { .name = "gather_backward",
                                           .vjp = vjp_gather_backward,
                                           .attrs_size = sizeof(gather_attrs) };
 
-/* Records an op whose input 1 is an index; int32 becomes int64. */
 static reel_tensor *record(const reel_op *op, reel_tensor *x, reel_tensor *index, reel_tensor *src, int n_in, int dim)
 {
     gather_attrs attrs;
     memset(&attrs, 0, sizeof attrs);
     attrs.dim = dim;
-    if (reel_dtype_of(index) != REEL_I32)
-        return reel_apply(op, (reel_tensor *[]) { x, index, src }, n_in, &attrs, NULL);
-    reel_tensor *y = NULL;
-    REEL_COMPOSITE(reel_ctx_of(index))
-    {
-        index = reel_cast(index, REEL_I64);
-        y = reel_scope_return(reel_apply(op, (reel_tensor *[]) { x, index, src }, n_in, &attrs, NULL));
-    }
-    return y;
+    return reel_apply(op, (reel_tensor *[]) { x, index, src }, n_in, &attrs, NULL);
 }
 
 reel_tensor *reel_gather(reel_tensor *x, reel_tensor *index, int dim)
@@ -365,7 +359,7 @@ const reel_function reel_fn_gather = {
     .call = call_gather,
     .formula = "y[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on",
     .shapes = "input: any; index: integers of that rank -> index's",
-    .errors = "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); "
+    .errors = "an index that is not int64, or outside of [0, size) (negative ones do not count from the end); "
               "an index with more elements than input on another axis than dim",
     .orders = -1
 };
@@ -382,9 +376,8 @@ const reel_function reel_fn_scatter_add = {
     .call = call_scatter_add,
     .formula = "x with src[i][j][k] added at [index[i][j][k]][j][k] for dim 0, and so on",
     .shapes = "input: any; index: integers of that rank; src: index's or larger -> input's",
-    .errors =
-        "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); an "
-        "index with more elements than src, or than input on another axis than dim; src of another dtype; bools",
+    .errors = "an index that is not int64, or outside of [0, size) (negative ones do not count from the end); an "
+              "index with more elements than src, or than input on another axis than dim; src of another dtype; bools",
     .orders = -1
 };
 
@@ -406,7 +399,7 @@ const reel_function reel_fn_take_along_dim = {
     .call = call_take_along_dim,
     .formula = "gather that broadcasts; without dim, of the flattened elements",
     .shapes = "input: any; indices: integers that broadcast beside dim -> the broadcast shape",
-    .errors = "an index that is not int64 or int32, or outside of [0, size) (negative ones do not count from the end); "
+    .errors = "an index that is not int64, or outside of [0, size) (negative ones do not count from the end); "
               "shapes that do not broadcast beside dim",
     .orders = -1
 };

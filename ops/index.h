@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Reading and adding at places a tensor of integers names.
 //
-// An index is int64 or int32, of values in [0, n) for an axis of n elements; any other is an error of playing that
-// names the value and where it stands. Sums at one place are taken in the order of the index, at any number of threads.
+// An index is int64 (or int32 where slices are named: index_select, index_add, embedding, one_hot), of values in [0, n)
+// for an axis of n elements; any other is an error of playing that names the value and where it stands. Sums at one
+// place are taken in the order of the index, at any number of threads.
 #ifndef REEL_OPS_INDEX_H
 #define REEL_OPS_INDEX_H
 
@@ -29,7 +30,8 @@ REEL_API reel_tensor *reel_index_add(reel_tensor *x, reel_tensor *index, reel_te
 
 typedef struct reel_embedding_opts {
     bool has_padding_idx;
-    int64_t padding_idx; /* a row that gets no gradient; negative: from the end */
+    int64_t padding_idx;     /* a row that gets no gradient; negative: from the end                   */
+    bool scale_grad_by_freq; /* each row's gradient is divided by how often the input names the row */
 } reel_embedding_opts;
 
 /* Row input[...] of weight: input: [...] integers, weight: [V, D] -> [..., D]. */

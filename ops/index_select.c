@@ -13,6 +13,7 @@ typedef struct select_attrs {
     int dim;
     bool pad; /* embedding: the slice `padding` takes no part in sums, and reads as zeros where `masked` */
     bool masked;
+    bool by_freq; /* embedding: gradients are shared among the places of one row */
     int64_t padding;
     reel_shape shape; /* backward: of the result */
 } select_attrs;
@@ -370,13 +371,26 @@ static bool play_embedding_backward(const reel_play *play)
     return true;
 }
 
+/* x / how often its row is named, one a place of the index. */
+static reel_tensor *shared_by_row(reel_tensor *x, reel_tensor *index, int64_t rows)
+{
+    reel_ctx *ctx = reel_ctx_of(x);
+    reel_dtype dtype = reel_dtype_of(x);
+    reel_tensor *flat = reel_flatten(index, 0, -1);
+    reel_tensor *one = reel_full(ctx, REEL_SHAPE(reel_numel(index)), dtype, 1);
+    reel_tensor *count = reel_index_add(reel_zeros(ctx, REEL_SHAPE(rows), dtype), flat, one, 0);
+    return reel_div(x, reel_unsqueeze(reel_reshape(reel_index_select(count, flat, 0), reel_shape_of(index)), -1));
+}
+
 static bool vjp_embedding(reel_vjp *vjp)
 {
     select_attrs attrs = *(const select_attrs *)vjp->attrs;
     attrs.shape = reel_vjp_input_shape(vjp, 1);
-    if (reel_vjp_wants(vjp, 1))
-        vjp->grad[1] = reel_apply(&reel_op_embedding_backward,
-                                  (reel_tensor *[]) { vjp->cot[0], reel_vjp_input(vjp, 0) }, 2, &attrs, NULL);
+    if (!reel_vjp_wants(vjp, 1)) return true;
+    reel_tensor *index = reel_vjp_input(vjp, 0), *g = vjp->cot[0];
+    if (attrs.by_freq) g = shared_by_row(g, index, attrs.shape.dim[0]);
+    attrs.by_freq = false;
+    vjp->grad[1] = reel_apply(&reel_op_embedding_backward, (reel_tensor *[]) { g, index }, 2, &attrs, NULL);
     return true;
 }
 
@@ -407,6 +421,7 @@ reel_tensor *reel_embedding(reel_tensor *input, reel_tensor *weight, const reel_
     select_attrs attrs = make_attrs(0);
     attrs.pad = opts && opts->has_padding_idx;
     attrs.padding = attrs.pad ? opts->padding_idx : 0;
+    attrs.by_freq = opts && opts->scale_grad_by_freq;
     return record(&reel_op_embedding, (reel_tensor *[]) { input, weight }, 2, 0, &attrs);
 }
 
@@ -523,12 +538,13 @@ static bool call_embedding(reel_call_args *args)
 {
     reel_embedding_opts opts = { .has_padding_idx = reel_args_has(args, "padding_idx") };
     if (opts.has_padding_idx) opts.padding_idx = reel_args_int(args, "padding_idx");
+    opts.scale_grad_by_freq = reel_args_bool(args, "scale_grad_by_freq");
     return reel_args_return(args, reel_embedding(reel_args_input(args, 0), reel_args_input(args, 1), &opts));
 }
 const reel_function reel_fn_embedding = {
     .name = "embedding",
     .inputs = "input weight",
-    .attrs = "padding_idx:int=none",
+    .attrs = "padding_idx:int=none scale_grad_by_freq:bool=false",
     .call = call_embedding,
     .formula = "row input[...] of weight; row padding_idx gets no gradient",
     .shapes = "input: [...] integers; weight: [V, D] -> [..., D]",

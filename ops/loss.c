@@ -84,7 +84,7 @@ static reel_tensor *margin_ranking_loss(reel_tensor *input1, reel_tensor *input2
     REEL_COMPOSITE(reel_ctx_of(input1))
     {
         reel_tensor *ranked = reel_mul(target, reel_sub(input2, input1));
-        loss = reel_scope_return(reel_loss_reduce(reel_relu(reel_add_scalar(ranked, margin)), reduction));
+        loss = reel_scope_return(reel_loss_reduce(reel_maximum_scalar(reel_add_scalar(ranked, margin), 0), reduction));
     }
     return loss;
 }
@@ -106,7 +106,8 @@ static reel_tensor *hinge_embedding_loss(reel_tensor *input, reel_tensor *target
     reel_tensor *loss = NULL;
     REEL_COMPOSITE(reel_ctx_of(input))
     {
-        reel_tensor *far = reel_masked_fill(reel_relu(reel_rsub_scalar(input, margin)), reel_eq_scalar(target, 1), 0);
+        reel_tensor *far = reel_maximum_scalar(reel_rsub_scalar(input, margin), 0);
+        far = reel_masked_fill(far, reel_eq_scalar(target, 1), 0);
         reel_tensor *near = reel_masked_fill(input, reel_eq_scalar(target, -1), 0);
         loss = reel_scope_return(reel_loss_reduce(reel_add(far, near), reduction));
     }

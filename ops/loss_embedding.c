@@ -36,7 +36,8 @@ reel_tensor *reel_cosine_embedding_loss(reel_tensor *input1, reel_tensor *input2
         if (!reel_loss_check_pair(op, "the similarity", s, "target", target, false)) return NULL;
         reel_tensor *zero = reel_zeros(ctx, REEL_SCALAR, reel_dtype_of(s));
         reel_tensor *near = reel_where(reel_eq_scalar(target, 1), reel_rsub_scalar(s, 1), zero);
-        reel_tensor *far = reel_where(reel_eq_scalar(target, -1), reel_relu(reel_sub_scalar(s, o.margin)), zero);
+        reel_tensor *far =
+            reel_where(reel_eq_scalar(target, -1), reel_maximum_scalar(reel_sub_scalar(s, o.margin), 0), zero);
         loss = reel_scope_return(reel_loss_reduce(reel_add(near, far), o.reduction));
     }
     return loss;
@@ -68,7 +69,7 @@ static reel_tensor *triplet_margin_loss(reel_tensor *anchor, reel_tensor *positi
     {
         reel_tensor *near = distance(anchor, positive, o->p, o->eps), *far = distance(anchor, negative, o->p, o->eps);
         if (o->swap) far = reel_minimum(far, distance(positive, negative, o->p, o->eps));
-        reel_tensor *each = reel_relu(reel_add_scalar(reel_sub(near, far), o->margin));
+        reel_tensor *each = reel_maximum_scalar(reel_add_scalar(reel_sub(near, far), o->margin), 0);
         loss = reel_scope_return(reel_loss_reduce(each, o->reduction));
     }
     return loss;

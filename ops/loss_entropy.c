@@ -154,15 +154,68 @@ static bool infer_binary(reel_infer *infer)
     return reel_infer_same(infer);
 }
 
-/* x: cot (x - t) / (x (1 - x)), the slope held finite at 0 and 1 by PyTorch's limit, which is a float's also in
- * float64; t: cot (log(1 - x) - log x), which is not. */
+/* g (x - t) / (x (1 - x)): the gradient by x, in one op because PyTorch holds it finite at 0 and 1 by one limit, which
+ * is a float's also in float64, and its derivatives by another. */
+#define EACH(T)                                                                                                        \
+    {                                                                                                                  \
+        const T *x = play->in[0].data, *t = play->in[1].data, *g = play->in[2].data;                                   \
+        T *y = play->out[0].data;                                                                                      \
+        for (int64_t i = first; i < end; i++) {                                                                        \
+            T slope = (1 - x[i]) * x[i];                                                                               \
+            y[i] = g[i] * (x[i] - t[i]) / (slope > (T)1e-12f ? slope : (T)1e-12f);                                     \
+        }                                                                                                              \
+    }
+static void binary_grad_task(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const reel_play *play = arg;
+    int64_t first = chunk * CHUNK, end = first + CHUNK < play->out[0].numel ? first + CHUNK : play->out[0].numel;
+    if (play->out[0].dtype == REEL_F32)
+        EACH(float)
+    else
+        EACH(double)
+}
+#undef EACH
+
+static bool play_binary_grad(const reel_play *play)
+{
+    reel_parallel(play->exec, (play->out[0].numel + CHUNK - 1) / CHUNK, binary_grad_task, (void *)play);
+    return true;
+}
+
+static const reel_op reel_op_binary_cross_entropy_grad;
+
+static reel_tensor *binary_grad(reel_tensor *x, reel_tensor *t, reel_tensor *g)
+{
+    return reel_apply(&reel_op_binary_cross_entropy_grad, (reel_tensor *[]) { x, t, g }, 3, NULL, NULL);
+}
+
+static bool vjp_binary_grad(reel_vjp *vjp)
+{
+    reel_tensor *x = reel_vjp_input(vjp, 0), *t = reel_vjp_input(vjp, 1), *c = vjp->cot[0];
+    reel_tensor *cg = reel_mul(c, reel_vjp_input(vjp, 2)), *y = reel_rsub_scalar(x, 1);
+    reel_tensor *below = reel_mul(reel_add_scalar(x, 1e-12), reel_add_scalar(y, 1e-12));
+    if (reel_vjp_wants(vjp, 0)) {
+        reel_tensor *above = reel_add(reel_mul(x, reel_sub(x, reel_mul_scalar(t, 2))), t);
+        vjp->grad[0] = reel_mul(cg, reel_div(above, reel_square(below)));
+    }
+    if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = reel_neg(reel_div(cg, reel_maximum_scalar(reel_mul(x, y), 1e-12f)));
+    if (reel_vjp_wants(vjp, 2)) vjp->grad[2] = reel_mul(c, reel_div(reel_sub(x, t), below));
+    return true;
+}
+
+static const reel_op reel_op_binary_cross_entropy_grad = {
+    .name = "binary_cross_entropy_grad",
+    .infer = reel_infer_same,
+    .play = play_binary_grad,
+    .vjp = vjp_binary_grad,
+};
+
+/* t: cot (log(1 - x) - log x), which nothing holds finite. */
 static bool vjp_binary(reel_vjp *vjp)
 {
     reel_tensor *x = reel_vjp_input(vjp, 0), *t = reel_vjp_input(vjp, 1);
-    if (reel_vjp_wants(vjp, 0)) {
-        reel_tensor *slope = reel_maximum_scalar(reel_mul(x, reel_rsub_scalar(x, 1)), 1e-12f);
-        vjp->grad[0] = reel_mul(vjp->cot[0], reel_div(reel_sub(x, t), slope));
-    }
+    if (reel_vjp_wants(vjp, 0)) vjp->grad[0] = binary_grad(x, t, vjp->cot[0]);
     if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = reel_mul(vjp->cot[0], reel_sub(reel_log1p(reel_neg(x)), reel_log(x)));
     return true;
 }

@@ -3,21 +3,21 @@
 #include <reel/ops/axes.h>
 #include <reel/ops/gemm.h>
 #include <reel/ops/matmul.h>
+#include <reel/ops/matmul_integer.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
 #include <reel/ops/shape.h>
 
+#include <math.h>
 #include <string.h>
 
-static bool same_float_dtypes(const reel_infer *infer)
+static bool same_dtypes(const reel_infer *infer)
 {
     reel_dtype a = reel_dtype_of(infer->in[0]);
     for (int i = 0; i < infer->n_in; i++) {
         if (!infer->in[i]) continue;
         reel_dtype dtype = reel_dtype_of(infer->in[i]);
-        if (!reel_dtype_is_float(dtype))
-            return reel_infer_fail(infer, REEL_ERROR_DTYPE, "products are of float32 or float64, not %s; cast it",
-                                   reel_dtype_name(dtype));
+        if (dtype == REEL_BOOL) return reel_infer_fail(infer, REEL_ERROR_DTYPE, "bools have no products; cast them");
         if (dtype != a)
             return reel_infer_fail(infer, REEL_ERROR_DTYPE, "operands have the dtypes %s and %s; cast one",
                                    reel_dtype_name(a), reel_dtype_name(dtype));
@@ -31,7 +31,7 @@ static bool infer_matmul(reel_infer *infer)
     if (a.ndim == 0 || b.ndim == 0)
         return reel_infer_fail(infer, REEL_ERROR_SHAPE, "operand %d is a scalar; it must have at least one axis",
                                a.ndim != 0);
-    if (!same_float_dtypes(infer)) return false;
+    if (!same_dtypes(infer)) return false;
     int64_t inner = a.dim[a.ndim - 1], rows = b.ndim == 1 ? b.dim[0] : b.dim[b.ndim - 2];
     if (inner != rows)
         return reel_infer_fail(infer, REEL_ERROR_SHAPE, "the first operand has %lld columns, the second %lld rows",
@@ -69,6 +69,13 @@ static bool infer_bmm(reel_infer *infer) { return infer_ranks(infer, 3, 3); }
 static bool infer_mv(reel_infer *infer) { return infer_ranks(infer, 2, 1); }
 static bool infer_dot(reel_infer *infer) { return infer_ranks(infer, 1, 1); }
 
+static bool run(const reel_play *play, const reel_gemm *g)
+{
+    if (reel_dtype_is_float(g->dtype)) return reel_gemm_run(play->exec, g) || reel_play_out_of_memory(play);
+    reel_matmul_integers(play->exec, g);
+    return true;
+}
+
 static bool play_matmul(const reel_play *play)
 {
     const reel_buffer *a = &play->in[0], *b = &play->in[1], *out = &play->out[0];
@@ -96,7 +103,7 @@ static bool play_matmul(const reel_play *play)
         g.b_batch[i] = y >= 0 && b->shape[y] > 1 ? b->strides[y] : 0;
         g.c_batch[i] = out->strides[i];
     }
-    return reel_gemm_run(play->exec, &g) || reel_play_out_of_memory(play);
+    return run(play, &g);
 }
 
 /* Every element of the result is a sum over the last axis of the first operand. */
@@ -207,7 +214,7 @@ static bool infer_linear(reel_infer *infer)
         return reel_infer_fail(infer, REEL_ERROR_SHAPE, "input is a scalar; it must have at least one axis");
     if (w.ndim != 1 && w.ndim != 2)
         return reel_infer_fail(infer, REEL_ERROR_SHAPE, "weight has %d axes; it must be [out, in] or [in]", w.ndim);
-    if (!same_float_dtypes(infer)) return false;
+    if (!same_dtypes(infer)) return false;
     if (x.dim[x.ndim - 1] != w.dim[w.ndim - 1])
         return reel_infer_fail(infer, REEL_ERROR_SHAPE, "input has %lld features, weight takes %lld",
                                (long long)x.dim[x.ndim - 1], (long long)w.dim[w.ndim - 1]);
@@ -248,7 +255,7 @@ static bool play_linear(const reel_play *play)
         g.a_batch[i] = x->strides[i];
         g.c_batch[i] = out->strides[i];
     }
-    return reel_gemm_run(play->exec, &g) || reel_play_out_of_memory(play);
+    return run(play, &g);
 }
 
 static double flops_linear(const reel_play *play)
@@ -318,6 +325,7 @@ static reel_tensor *add_product(const char *name, int ndim, reel_tensor *input, 
         if (y && !broadcasts_to(reel_shape_of(input), reel_shape_of(y)))
             y = reel_fail(ctx, REEL_ERROR_SHAPE, "%s: input %s does not broadcast to the product's %s", name,
                           reel_shape_format(reel_shape_of(input), have), reel_shape_format(reel_shape_of(y), want));
+        if (y && !reel_dtype_is_float(reel_dtype_of(y))) alpha = trunc(alpha), beta = trunc(beta);
         if (alpha != 1) y = reel_mul_scalar(y, alpha);
         if (beta != 0) y = reel_add(y, beta == 1 ? input : reel_mul_scalar(input, beta));
         y = reel_scope_return(y);
@@ -384,8 +392,7 @@ const reel_function reel_fn_matmul = {
     .call = call_matmul,
     .formula = "sum over k of a[..., i, k] b[..., k, j]",
     .shapes = "input: [..., M, K] or [K]; other: [..., K, N] or [K] -> [..., M, N]",
-    .errors =
-        "a scalar; columns and rows that differ; batches that do not broadcast; dtypes that differ or are no floats",
+    .errors = "a scalar; columns and rows that differ; batches that do not broadcast; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -400,7 +407,7 @@ const reel_function reel_fn_mm = {
     .call = call_mm,
     .formula = "sum over k of a[i, k] b[k, j]",
     .shapes = "input: [M, K]; mat2: [K, N] -> [M, N]",
-    .errors = "operands of another rank; columns and rows that differ; dtypes that differ or are no floats",
+    .errors = "operands of another rank; columns and rows that differ; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -415,8 +422,7 @@ const reel_function reel_fn_bmm = {
     .call = call_bmm,
     .formula = "sum over k of a[z, i, k] b[z, k, j]",
     .shapes = "input: [B, M, K]; mat2: [B, K, N] -> [B, M, N]",
-    .errors =
-        "operands of another rank; columns and rows, or batches, that differ; dtypes that differ or are no floats",
+    .errors = "operands of another rank; columns and rows, or batches, that differ; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -431,7 +437,7 @@ const reel_function reel_fn_mv = {
     .call = call_mv,
     .formula = "sum over k of a[i, k] x[k]",
     .shapes = "input: [M, K]; vec: [K] -> [M]",
-    .errors = "operands of another rank; columns and rows that differ; dtypes that differ or are no floats",
+    .errors = "operands of another rank; columns and rows that differ; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -446,7 +452,7 @@ const reel_function reel_fn_dot = {
     .call = call_dot,
     .formula = "sum over k of x[k] y[k]",
     .shapes = "input: [K]; tensor: [K] -> []",
-    .errors = "operands of another rank; columns and rows that differ; dtypes that differ or are no floats",
+    .errors = "operands of another rank; columns and rows that differ; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -476,7 +482,7 @@ const reel_function reel_fn_linear = {
     .formula = "x w^T + bias",
     .shapes = "input: [..., K]; weight: [N, K]; bias: [N] -> [..., N]",
     .errors = "a scalar input; features that weight does not take; a weight of more than 2 axes; a bias of another "
-              "size, or with a weight vector; dtypes that differ or are no floats",
+              "size, or with a weight vector; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -493,7 +499,7 @@ const reel_function reel_fn_bilinear = {
     .formula = "sum over i, j of x1[..., i] w[n, i, j] x2[..., j] + bias[n]",
     .shapes = "input1: [..., I]; input2: [..., J]; weight: [N, I, J]; bias: [N] -> [..., N]",
     .errors = "leading axes of the inputs that differ; a weight that is not [N, I, J]; a bias that is not [N]; dtypes "
-              "that differ or are no floats",
+              "that differ; bools",
     .orders = -1
 };
 
@@ -511,7 +517,7 @@ const reel_function reel_fn_addmm = {
     .formula = "beta * input + alpha * (a x b)",
     .shapes = "input: broadcasts to [M, N]; mat1: [M, K]; mat2: [K, N] -> [M, N]",
     .errors = "operands of another rank; columns and rows, or batches, that differ; an input that does not broadcast "
-              "to the product; dtypes that differ or are no floats",
+              "to the product; dtypes that differ; bools",
     .orders = -1
 };
 
@@ -529,6 +535,6 @@ const reel_function reel_fn_baddbmm = {
     .formula = "beta * input + alpha * (a x b)",
     .shapes = "input: broadcasts to [B, M, N]; batch1: [B, M, K]; batch2: [B, K, N] -> [B, M, N]",
     .errors = "operands of another rank; columns and rows, or batches, that differ; an input that does not broadcast "
-              "to the product; dtypes that differ or are no floats",
+              "to the product; dtypes that differ; bools",
     .orders = -1
 };

@@ -50,6 +50,17 @@ static reel_tensor *channel_norm(const char *name, bool batch, reel_tensor *inpu
                                  double momentum, double eps)
 {
     if (!input) return NULL;
+    reel_shape shape = reel_shape_of(input);
+    if (batch && shape.ndim == 1 && shape.dim[0] == 0) { // PyTorch takes an empty vector for no samples of no channels
+        reel_tensor *y = NULL;
+        REEL_COMPOSITE(reel_ctx_of(input))
+        {
+            y = channel_norm(name, true, reel_reshape(input, REEL_SHAPE(0, 0)), running_mean, running_var, weight, bias,
+                             own, momentum, eps);
+            y = reel_scope_return(reel_reshape(y, shape));
+        }
+        return y;
+    }
     norm_attrs attrs;
     __builtin_memset(&attrs, 0, sizeof attrs);
     attrs.eps = eps;
@@ -284,7 +295,7 @@ const reel_function reel_fn_batch_norm = {
     .formula = "(x - mean_c) / sqrt(var_c + eps) * weight_c + bias_c, over N and space",
     .shapes = "input: [N, C, ...]; running_mean, running_var, weight, bias: [C] -> [N, C, ...]",
     .errors = "training on one value a channel; running statistics missing without training; statistics, weight or "
-              "bias of another shape or dtype; eps below 0; an input that is not float32 or float64",
+              "bias of another shape or dtype; eps not finite; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -296,7 +307,7 @@ const reel_function reel_fn_instance_norm = {
     .formula = "(x - mean_nc) / sqrt(var_nc + eps) * weight_c + bias_c, over space",
     .shapes = "input: [N, C, ...]; running_mean, running_var, weight, bias: [C] -> [N, C, ...]",
     .errors = "one value an instance and channel; running statistics missing without use_input_stats; statistics, "
-              "weight or bias of another shape or dtype; eps below 0; an input that is not float32 or float64",
+              "weight or bias of another shape or dtype; eps not finite; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -323,7 +334,7 @@ const reel_function reel_fn_layer_norm = {
     .formula = "(x - mean) / sqrt(var + eps) * weight + bias, over the last axes",
     .shapes = "input: [..., *normalized_shape]; weight, bias: normalized_shape -> input's",
     .errors = "a normalized_shape that is not the end of input's shape; weight or bias of another shape or dtype; eps "
-              "below 0; an input that is not float32 or float64",
+              "not finite; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -344,7 +355,7 @@ const reel_function reel_fn_rms_norm = {
     .formula = "x / sqrt(mean(x^2) + eps) * weight, over the last axes",
     .shapes = "input: [..., *normalized_shape]; weight: normalized_shape -> input's",
     .errors = "a normalized_shape that is not the end of input's shape; weight or bias of another shape or dtype; eps "
-              "below 0; an input that is not float32 or float64",
+              "not finite; an input that is not float32 or float64",
     .orders = -1,
 };
 
@@ -362,7 +373,7 @@ const reel_function reel_fn_group_norm = {
     .call = call_group_norm,
     .formula = "(x - mean_ng) / sqrt(var_ng + eps) * weight_c + bias_c, over a group's channels and space",
     .shapes = "input: [N, C, ...]; weight, bias: [C] -> [N, C, ...]",
-    .errors = "channels that num_groups does not divide; weight or bias of another shape or dtype; eps below 0; an "
+    .errors = "channels that num_groups does not divide; weight or bias of another shape or dtype; eps not finite; an "
               "input that is not float32 or float64",
     .orders = -1,
 };

@@ -100,8 +100,8 @@ static bool infer_norm(reel_infer *infer)
     if (!reel_dtype_is_float(dtype))
         return reel_infer_fail(infer, REEL_ERROR_DTYPE, "input is %s, but must be float32 or float64",
                                reel_dtype_name(dtype));
-    if (!(attrs->eps >= 0 && attrs->eps < INFINITY))
-        return reel_infer_fail(infer, REEL_ERROR_VALUE, "eps is %g, but must be 0 or more", attrs->eps);
+    if (!isfinite(attrs->eps)) // below 0 it is taken, as by PyTorch: the variance may be larger
+        return reel_infer_fail(infer, REEL_ERROR_VALUE, "eps is %g, but must be finite", attrs->eps);
     bool layer = attrs->kind == NORM_LAYER || attrs->kind == NORM_RMS;
     if (!(layer ? infer_layer(infer, attrs, shape) : infer_channels(infer, attrs, shape))) return false;
 

@@ -110,11 +110,20 @@ static bool vjp_fmod(reel_vjp *vjp)
     return true;
 }
 
+/* The quotient in floor mode is what the remainder leaves, which no rounding of a / b can lift to the next whole number
+ * (1 // 0.1 is 9, as Python has it). */
+static reel_tensor *floor_of_floats(reel_tensor *a, reel_tensor *b)
+{
+    reel_tensor *plain = reel_floor(reel_div(a, b));
+    reel_tensor *whole = reel_round(reel_div(reel_sub(a, reel_remainder(a, b)), b));
+    return reel_where(reel_logical_or(reel_eq_scalar(b, 0), reel_isinf(b)), plain, whole);
+}
+
 static bool vjp_remainder(reel_vjp *vjp)
 {
     vjp->grad[0] = vjp->cot[0];
     if (reel_vjp_wants(vjp, 1)) {
-        reel_tensor *quotient = reel_floor(reel_div(reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1)));
+        reel_tensor *quotient = floor_of_floats(reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1));
         vjp->grad[1] = reel_neg(reel_mul(vjp->cot[0], quotient));
     }
     return true;
@@ -300,55 +309,106 @@ reel_tensor *reel_minimum_scalar(reel_tensor *x, double s) { return reel_clamp(x
 typedef reel_tensor *binary_fn(reel_tensor *a, reel_tensor *b);
 typedef reel_tensor *scalar_fn(reel_tensor *x, double s);
 
-/* A number as a tensor that a can be combined with. */
-static reel_tensor *number_like(const reel_call_args *args, reel_tensor *a, double s)
+/* In which two numbers meet: that of the one written with a fraction, which is float64 as there is no tensor to fit. */
+static reel_dtype written_dtype(const reel_call_args *args, const char *first, const char *second)
 {
-    reel_dtype dtype = reel_dtype_of(a);
-    if (!reel_dtype_is_float(dtype)) dtype = floor(s) == s ? REEL_I64 : REEL_F32;
-    return reel_scalar(reel_args_ctx(args), dtype, s);
+    reel_dtype dtype = reel_dtype_promote(reel_args_number_dtype(args, first), reel_args_number_dtype(args, second));
+    return dtype == REEL_F32 ? REEL_F64 : dtype;
 }
 
-/* x op other, where `other` is a tensor or a number. */
+/* The two operands of a row, either of which may be a number. What floats meet stays one: *b is NULL then. */
+static bool operands(const reel_call_args *args, const char *second, reel_tensor **a, reel_tensor **b, double *s)
+{
+    double first;
+    if (!reel_pointwise_operand(args, 0, "input", a, &first) || !reel_pointwise_operand(args, 1, second, b, s))
+        return false;
+    if (!*a && *b)
+        *a = reel_pointwise_number(args, "input", *b);
+    else if (!*a)
+        *a = reel_scalar(reel_args_ctx(args), written_dtype(args, "input", second), first);
+    if (!*b && *a && !reel_dtype_is_float(reel_dtype_of(*a))) *b = reel_pointwise_number(args, second, *a);
+    return *a != NULL;
+}
+
+/* x op other, where one may be a number. */
 static bool call_binary(reel_call_args *args, binary_fn *with_tensor, scalar_fn *with_number, const char *name)
 {
-    reel_tensor *a = reel_args_input(args, 0), *b;
+    reel_tensor *a, *b, *y = NULL;
     double s;
-    if (!reel_pointwise_operand(args, 1, name, &b, &s)) return false;
-    if (b) return reel_args_return(args, with_tensor(a, b));
-    if (with_number) return reel_args_return(args, with_number(a, s));
-    return reel_args_return(args, with_tensor(a, number_like(args, a, s)));
+    REEL_COMPOSITE(reel_args_ctx(args))
+    {
+        if (!operands(args, name, &a, &b, &s)) break;
+        if (!b && !with_number) b = reel_pointwise_number(args, name, a);
+        y = reel_scope_return(b ? with_tensor(a, b) : with_number(a, s));
+    }
+    return reel_args_return(args, y);
+}
+
+static bool has_tensor(const reel_call_args *args, const char *second)
+{
+    return reel_args_input(args, 0) || reel_args_input(args, 1) ||
+           reel_fail(reel_args_ctx(args), REEL_ERROR_VALUE, "one of input and %s must be a tensor", second);
+}
+
+/* Both tensors. */
+static bool call_tensors(reel_call_args *args, binary_fn *op)
+{
+    return reel_args_return(args, op(reel_args_input(args, 0), reel_args_input(args, 1)));
 }
 
 #define BROADCAST "input, other: shapes that broadcast -> that shape"
-#define BINARY(op, with_number, second, text, refused)                                                                 \
-    static bool call_##op(reel_call_args *args) { return call_binary(args, reel_##op, with_number, second); }          \
+#define ROW(op, operand_names, attributes, second, text, refused)                                                      \
     const reel_function reel_fn_##op = { .name = #op,                                                                  \
-                                         .inputs = "input " second "?",                                                \
-                                         .attrs = second ":float=none",                                                \
+                                         .inputs = operand_names,                                                      \
+                                         .attrs = attributes,                                                          \
                                          .call = call_##op,                                                            \
                                          .formula = text,                                                              \
                                          .shapes = "input, " second ": shapes that broadcast -> that shape",           \
                                          .errors = refused,                                                            \
                                          .orders = -1 };
+#define BINARY(op, operand_names, attributes, second, text, refused, calls)                                            \
+    static bool call_##op(reel_call_args *args) { return calls; }                                                      \
+    ROW(op, operand_names, attributes, second, text, refused)
 
-BINARY(mul, reel_mul_scalar, "other", "input * other", "none of its own")
-BINARY(pow, reel_pow_scalar, "exponent", "input ^ exponent",
-       "two bools; a negative whole number as the exponent of integers")
-BINARY(maximum, NULL, "other", "max(input, other), NaN when either is", "none of its own")
-BINARY(minimum, NULL, "other", "min(input, other), NaN when either is", "none of its own")
-BINARY(atan2, NULL, "other", "the angle of the point (other, input)", "none of its own")
-BINARY(hypot, NULL, "other", "sqrt(input^2 + other^2)", "none of its own")
-BINARY(fmod, NULL, "other", "input - other trunc(input / other)", "two bools; an integer divided by 0")
-BINARY(remainder, NULL, "other", "input - other floor(input / other)", "two bools; an integer divided by 0")
+/* Numbers in place of either operand, of the second or of none: as in PyTorch. */
+#define EITHER(op, with_number, second, text, refused)                                                                 \
+    BINARY(op, "input? " second "?", "input:float=none " second ":float=none", second, text, refused,                  \
+           has_tensor(args, second) && call_binary(args, reel_##op, with_number, second))
+#define SECOND(op, text, refused)                                                                                      \
+    BINARY(op, "input other?", "other:float=none", "other", text, refused, call_binary(args, reel_##op, NULL, "other"))
+#define NEITHER(op, text)                                                                                              \
+    BINARY(op, "input other", NULL, "other", text, "none of its own", call_tensors(args, reel_##op))
+
+BINARY(mul, "input? other?", "input:float=none other:float=none", "other", "input * other", "none of its own",
+       call_binary(args, reel_mul, reel_mul_scalar, "other"))
+
+/* Integers take a number as it is, which says whether it is negative. */
+static bool call_pow(reel_call_args *args)
+{
+    reel_tensor *a = reel_args_input(args, 0);
+    if (!has_tensor(args, "exponent")) return false;
+    if (a && !reel_args_input(args, 1) && reel_args_has(args, "exponent") && reel_args_float(args, "exponent") < 0)
+        return reel_args_return(args, reel_pow_scalar(a, reel_args_float(args, "exponent")));
+    return call_binary(args, reel_pow, reel_pow_scalar, "exponent");
+}
+ROW(pow, "input? exponent?", "input:float=none exponent:float=none", "exponent", "input ^ exponent",
+    "two numbers; two bools; a negative whole number as the exponent of integers")
+EITHER(remainder, NULL, "other", "input - other floor(input / other)",
+       "two numbers; two bools; an integer divided by 0")
+SECOND(fmod, "input - other trunc(input / other)", "two bools; an integer divided by 0")
+NEITHER(maximum, "max(input, other), NaN when either is")
+NEITHER(minimum, "min(input, other), NaN when either is")
+NEITHER(atan2, "the angle of the point (other, input)")
+NEITHER(hypot, "sqrt(input^2 + other^2)")
 
 /* input +- alpha other. */
 static bool call_sum(reel_call_args *args, binary_fn *with_tensor, scalar_fn *with_number)
 {
-    reel_tensor *a = reel_args_input(args, 0), *b, *y = NULL;
+    reel_tensor *a, *b, *y = NULL;
     double s, alpha = reel_args_float(args, "alpha");
-    if (!reel_pointwise_operand(args, 1, "other", &b, &s)) return false;
     REEL_COMPOSITE(reel_args_ctx(args))
     {
+        if (!operands(args, "other", &a, &b, &s)) break;
         y = b ? with_tensor(a, alpha == 1 ? b : reel_mul_scalar(b, alpha)) : with_number(a, alpha * s);
         reel_scope_return(y);
     }
@@ -359,15 +419,6 @@ static bool call_add(reel_call_args *args) { return call_sum(args, reel_add, ree
 static bool call_sub(reel_call_args *args) { return call_sum(args, reel_sub, reel_sub_scalar); }
 
 enum { TRUNC, FLOOR, EXACT };
-
-/* The quotient in floor mode is what the remainder leaves, which no rounding of a / b can lift to the next whole number
- * (1 // 0.1 is 9, as Python has it). */
-static reel_tensor *floor_of_floats(reel_tensor *a, reel_tensor *b)
-{
-    reel_tensor *plain = reel_floor(reel_div(a, b));
-    reel_tensor *whole = reel_round(reel_div(reel_sub(a, reel_remainder(a, b)), b));
-    return reel_where(reel_logical_or(reel_eq_scalar(b, 0), reel_isinf(b)), plain, whole);
-}
 
 static reel_tensor *rounded_quotient(reel_tensor *a, reel_tensor *b, int mode)
 {
@@ -384,39 +435,39 @@ static bool call_div(reel_call_args *args)
     reel_tensor *y = NULL;
     int mode = reel_args_has(args, "rounding_mode") ? reel_args_choice(args, "rounding_mode", "trunc floor") : EXACT;
     if (mode < 0) return false;
-    reel_tensor *a = reel_args_input(args, 0), *b;
+    reel_tensor *a, *b;
     double s;
-    if (!reel_pointwise_operand(args, 1, "other", &b, &s)) return false;
     REEL_COMPOSITE(reel_args_ctx(args))
     {
+        if (!operands(args, "other", &a, &b, &s)) break;
         if (mode == EXACT)
             y = b ? reel_div(a, b) : reel_div_scalar(a, s);
         else
-            y = rounded_quotient(a, b ? b : number_like(args, a, s), mode);
+            y = rounded_quotient(a, b ? b : reel_pointwise_number(args, "other", a), mode);
         reel_scope_return(y);
     }
     return reel_args_return(args, y);
 }
 
 const reel_function reel_fn_add = { .name = "add",
-                                    .inputs = "input other?",
-                                    .attrs = "other:float=none alpha:float=1",
+                                    .inputs = "input? other?",
+                                    .attrs = "input:float=none other:float=none alpha:float=1",
                                     .call = call_add,
                                     .formula = "input + alpha other",
                                     .shapes = BROADCAST,
                                     .errors = "none of its own",
                                     .orders = -1 };
 const reel_function reel_fn_sub = { .name = "sub",
-                                    .inputs = "input other?",
-                                    .attrs = "other:float=none alpha:float=1",
+                                    .inputs = "input? other?",
+                                    .attrs = "input:float=none other:float=none alpha:float=1",
                                     .call = call_sub,
                                     .formula = "input - alpha other",
                                     .shapes = BROADCAST,
                                     .errors = "two bools",
                                     .orders = -1 };
 const reel_function reel_fn_div = { .name = "div",
-                                    .inputs = "input other?",
-                                    .attrs = "other:float=none rounding_mode:string=none",
+                                    .inputs = "input? other?",
+                                    .attrs = "input:float=none other:float=none rounding_mode:string=none",
                                     .call = call_div,
                                     .formula =
                                         "input / other, truncated or floored by rounding_mode (of integers an integer)",

@@ -100,7 +100,7 @@ REEL_API reel_tensor *reel_elu(reel_tensor *x, double alpha);  /* x > 0 ? x : al
 REEL_API reel_tensor *reel_celu(reel_tensor *x, double alpha); /* x > 0 ? x : alpha (e^(x / alpha) - 1); PyTorch: 1 */
 /* log(1 + e^(beta x)) / beta, and x itself where beta x > threshold; PyTorch: 1, 20. */
 REEL_API reel_tensor *reel_softplus(reel_tensor *x, double beta, double threshold);
-/* min(max(x, low), high), derivative 0 at and beyond the ends; PyTorch: -1, 1. */
+/* min(max(x, low), high), derivative 0 at and beyond the ends; PyTorch: -1, 1. Integers take the ends' whole parts. */
 REEL_API reel_tensor *reel_hardtanh(reel_tensor *x, double low, double high);
 /* x > threshold ? x : value. */
 REEL_API reel_tensor *reel_threshold(reel_tensor *x, double threshold, double value);
@@ -136,12 +136,12 @@ REEL_API reel_tensor *reel_isfinite(reel_tensor *x);
 /* ---- Selection and combination ---- */
 /* condition ? a : b; condition is bool. */
 REEL_API reel_tensor *reel_where(reel_tensor *condition, reel_tensor *a, reel_tensor *b);
-/* mask ? value : x; mask is bool and broadcasts to x's shape (not the other way round). */
+/* mask ? value : x, in x's dtype: integers take the whole part of value, bools whether it is not 0. */
 REEL_API reel_tensor *reel_masked_fill(reel_tensor *x, reel_tensor *mask, double value);
 /* a + w (b - a), exact at both ends. */
 REEL_API reel_tensor *reel_lerp(reel_tensor *a, reel_tensor *b, reel_tensor *w);
 REEL_API reel_tensor *reel_lerp_scalar(reel_tensor *a, reel_tensor *b, double w);
-/* x + value a b, and x + value a / b. */
+/* x + value a b (of integers with the whole part of value an integer), and x + value a / b. */
 REEL_API reel_tensor *reel_addcmul(reel_tensor *x, reel_tensor *a, reel_tensor *b, double value);
 REEL_API reel_tensor *reel_addcdiv(reel_tensor *x, reel_tensor *a, reel_tensor *b, double value);
 

@@ -73,7 +73,7 @@ static reel_tensor *elu_grad(reel_tensor *x, reel_tensor *g, pointwise_attrs att
 /* The exponential side is its own derivative, but for the factor in the exponent; the other side is straight. */
 static reel_tensor *elu_curve(reel_tensor *x, reel_tensor *g, pointwise_attrs attrs)
 {
-    return reel_masked_fill(elu_grad(x, reel_mul_scalar(g, attrs.s[2]), attrs), reel_gt_scalar(x, 0), 0);
+    return reel_masked_fill(elu_grad(x, reel_mul_scalar(g, attrs.s[2]), attrs), reel_ge_scalar(x, 0), 0);
 }
 
 /* beta s (1 - s) with s = sigmoid(beta x), below the threshold. */
@@ -136,6 +136,14 @@ static pointwise_attrs attrs_of(const reel_vjp *vjp)
     return attrs;
 }
 
+/* PyTorch's celu divides by alpha as a float in its gradient, and its values are what is vouched for. */
+static pointwise_attrs elu_attrs(const reel_vjp *vjp)
+{
+    pointwise_attrs attrs = attrs_of(vjp);
+    if (attrs.s[2] != 1) attrs.s[2] = 1 / (double)(float)attrs.s[0];
+    return attrs;
+}
+
 ACTIVATION(logsigmoid, LOGSIGMOID, 0, reel_mul(G, reel_sigmoid(reel_neg(X))))
 ACTIVATION(relu, RELU, 0, reel_threshold_grad(Y, G, 0))
 ACTIVATION(silu, SILU, 0, silu_grad(X, G, NO_ATTRS))
@@ -146,7 +154,7 @@ ACTIVATION(hardsigmoid, HARDSIGMOID, 0, hardsigmoid_grad(X, G))
 ACTIVATION(gelu, GELU, 0, gelu_grad(X, G, NO_ATTRS))
 ACTIVATION(gelu_tanh, GELU_TANH, 0, gelu_tanh_grad(X, G, NO_ATTRS))
 ACTIVATION(leaky_relu, LEAKY_RELU, 1, leaky_relu_grad(X, G, attrs_of(vjp)))
-ACTIVATION(elu, ELU, 3, elu_grad(X, G, attrs_of(vjp)))
+ACTIVATION(elu, ELU, 3, elu_grad(X, G, elu_attrs(vjp)))
 ACTIVATION(softplus, SOFTPLUS, 2, softplus_grad(X, G, attrs_of(vjp)))
 ACTIVATION(threshold, THRESHOLD, 2, reel_threshold_grad(X, G, ATTRS.s[0]))
 ACTIVATION(hardtanh, CLAMP, 2, hardtanh_grad(X, G, attrs_of(vjp)))
@@ -206,15 +214,15 @@ reel_tensor *reel_softplus(reel_tensor *x, double beta, double threshold)
 
 reel_tensor *reel_threshold(reel_tensor *x, double threshold, double value)
 {
-    return activate(&threshold_op, x, threshold, value, 0);
+    if (!x || reel_dtype_is_float(reel_dtype_of(x))) return activate(&threshold_op, x, threshold, value, 0);
+    reel_tensor *y = NULL;
+    REEL_COMPOSITE(reel_ctx_of(x)) { y = reel_scope_return(reel_masked_fill(x, reel_le_scalar(x, threshold), value)); }
+    return y;
 }
 
 reel_tensor *reel_hardtanh(reel_tensor *x, double low, double high)
 {
-    if (low > high)
-        return reel_fail(reel_ctx_of(x), REEL_ERROR_VALUE, "hardtanh: min_val is %g, which is above max_val, %g", low,
-                         high);
-    return x && !reel_dtype_is_float(reel_dtype_of(x)) ? reel_clamp(x, low, high)
+    return x && !reel_dtype_is_float(reel_dtype_of(x)) ? reel_clamp(x, trunc(low), trunc(high))
                                                        : activate(&hardtanh_op, x, low, high, 0);
 }
 
@@ -301,7 +309,7 @@ ROW(softplus, "beta:float=1 threshold:float=20", NOTHING, "beta x > threshold ? 
     COMMA F("beta") COMMA F("threshold"))
 ROW(threshold, "threshold:float value:float", NOTHING, "x > threshold ? x : value",
     COMMA F("threshold") COMMA F("value"))
-ROW(hardtanh, "min_val:float=-1 max_val:float=1", "min_val above max_val", "min(max(x, min_val), max_val)",
+ROW(hardtanh, "min_val:float=-1 max_val:float=1", NOTHING, "min(max(x, min_val), max_val)",
     COMMA F("min_val") COMMA F("max_val"))
 
 static bool call_gelu(reel_call_args *args)
@@ -337,6 +345,10 @@ static bool call_clamp(reel_call_args *args)
         if (min) y = reel_clamp(y, F("min"), INFINITY);
         if (high) y = reel_where(reel_gt(y, high), high, y);
         if (max) y = reel_clamp(y, -INFINITY, F("max"));
+        for (int i = 0; i < 2; i++) { // comparisons pass over a NaN among the ends
+            reel_tensor *end = i ? high : low;
+            if (end && reel_dtype_is_float(reel_dtype_of(end))) y = reel_masked_fill(y, reel_isnan(end), NAN);
+        }
         reel_scope_return(y);
     }
     return reel_args_return(args, y);

@@ -118,3 +118,13 @@ bool reel_pointwise_operand(const reel_call_args *args, int i, const char *name,
     *number = reel_args_float(args, name);
     return true;
 }
+
+reel_tensor *reel_pointwise_number(const reel_call_args *args, const char *name, const reel_tensor *x)
+{
+    reel_dtype dtype = reel_dtype_of(x), written = reel_args_number_dtype(args, name);
+    double number = reel_args_float(args, name);
+    reel_ctx *ctx = reel_args_ctx(args);
+    if (reel_dtype_is_float(dtype)) return reel_scalar(ctx, dtype, number);
+    reel_tensor *y = reel_scalar(ctx, written, number);
+    return written == REEL_F32 || dtype == REEL_BOOL ? y : reel_cast(y, dtype);
+}

@@ -33,8 +33,13 @@
     DESCRIPTOR(op, code, vjp_##op, prepare, text, prepare##_refuses)
 
 static reel_tensor *as_it_is(reel_tensor *x) { return x; }
+
+/* Bools as int64. */
+static reel_tensor *number(reel_tensor *x) { return x && reel_dtype_of(x) == REEL_BOOL ? reel_cast(x, REEL_I64) : x; }
+
 #define as_float reel_pointwise_as_float
 #define as_it_is_refuses "bools"
+#define number_refuses "none of its own"
 #define as_float_refuses "none of its own"
 
 #define LOG_2 0.69314718055994530942
@@ -43,7 +48,7 @@ static reel_tensor *as_it_is(reel_tensor *x) { return x; }
 
 FUNCTION(abs, ABS, as_it_is, "|x|", reel_mul(G, reel_sign(X)))
 FUNCTION(neg, NEG, as_it_is, "-x", reel_neg(G))
-FUNCTION(square, SQUARE, as_it_is, "x^2", reel_mul(G, reel_mul_scalar(X, 2)))
+FUNCTION(square, SQUARE, number, "x^2", reel_mul(G, reel_mul_scalar(X, 2)))
 FUNCTION(sqrt, SQRT, as_float, "sqrt(x)", reel_div(G, reel_mul_scalar(Y, 2)))
 FUNCTION(rsqrt, RSQRT, as_float, "1 / sqrt(x)", reel_mul(reel_mul_scalar(G, -0.5), reel_pow_scalar(Y, 3)))
 FUNCTION(reciprocal, RECIPROCAL, as_float, "1 / x", reel_neg(reel_mul(G, reel_square(Y))))
@@ -70,7 +75,7 @@ FUNCTION(erf, ERF, as_float, "2 / sqrt(pi) times the integral of e^(-t^2) from 0
 FUNCTION(erfc, ERFC, as_float, "1 - erf x",
          reel_mul(G, reel_mul_scalar(reel_exp(reel_neg(reel_square(X))), -TWO_OVER_SQRT_PI)))
 FUNCTION(sigmoid, SIGMOID, as_float, "1 / (1 + e^-x)", reel_sigmoid_grad(Y, G))
-DESCRIPTOR(sign, SIGN, reel_pointwise_vjp_zero, as_it_is, "-1, 0 or 1", as_it_is_refuses)
+DESCRIPTOR(sign, SIGN, reel_pointwise_vjp_zero, as_it_is, "-1, 0 or 1", number_refuses)
 
 /* Roundings leave integers alone. */
 #define ROUNDING(op, code)                                                                                             \

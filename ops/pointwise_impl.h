@@ -58,6 +58,10 @@ reel_tensor *reel_pointwise_fit(reel_tensor *x, double s);
 /* The operand or the number of this name; an error and false when neither is there. */
 bool reel_pointwise_operand(const reel_call_args *args, int i, const char *name, reel_tensor **tensor, double *number);
 
+/* The number of this name as a tensor without axes that leaves x's dtype alone where PyTorch's numbers do: 2.0 makes
+ * floats of integers, 2 does not, and of bools true makes bools. */
+reel_tensor *reel_pointwise_number(const reel_call_args *args, const char *name, const reel_tensor *x);
+
 /* g (1 - y^2) of a tanh's output, g y (1 - y) of a sigmoid's, and x <= threshold ? 0 : g. */
 reel_tensor *reel_tanh_grad(reel_tensor *y, reel_tensor *g);
 reel_tensor *reel_sigmoid_grad(reel_tensor *y, reel_tensor *g);

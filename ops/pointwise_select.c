@@ -131,9 +131,8 @@ reel_tensor *reel_where(reel_tensor *condition, reel_tensor *a, reel_tensor *b)
 
 reel_tensor *reel_masked_fill(reel_tensor *x, reel_tensor *mask, double value)
 {
-    bool keep = x && reel_dtype_of(x) == REEL_BOOL && (value == 0 || value == 1);
-    return reel_pointwise2_with(&masked_fill_op, mask, keep ? x : reel_pointwise_fit(x, value),
-                                (pointwise_attrs) { { value } });
+    if (x && !reel_dtype_is_float(reel_dtype_of(x))) value = reel_dtype_of(x) == REEL_BOOL ? value != 0 : trunc(value);
+    return reel_pointwise2_with(&masked_fill_op, mask, x, (pointwise_attrs) { { value } });
 }
 
 /* ---- Combinations of three operands. ---- */
@@ -188,7 +187,15 @@ reel_tensor *reel_lerp_scalar(reel_tensor *a, reel_tensor *b, double w)
 
 reel_tensor *reel_addcmul(reel_tensor *x, reel_tensor *a, reel_tensor *b, double value)
 {
-    return apply3(&addcmul_op, x, a, b, value);
+    if (!x || !a || !b || reel_dtype_is_float(reel_dtype_of(x)) || reel_dtype_is_float(reel_dtype_of(a)) ||
+        reel_dtype_is_float(reel_dtype_of(b)))
+        return apply3(&addcmul_op, x, a, b, value);
+    reel_tensor *y = NULL;
+    REEL_COMPOSITE(reel_ctx_of(x))
+    {
+        y = reel_scope_return(reel_add(x, reel_mul_scalar(reel_mul(a, b), trunc(value))));
+    }
+    return y;
 }
 
 reel_tensor *reel_addcdiv(reel_tensor *x, reel_tensor *a, reel_tensor *b, double value)
@@ -240,9 +247,9 @@ static bool call_where(reel_call_args *args)
     if (!reel_pointwise_operand(args, 2, "other", &x[1], &s[1])) return false;
     for (int i = 0; i < 2; i++) {
         if (x[i]) continue;
-        reel_dtype dtype = x[1 - i] ? reel_dtype_of(x[1 - i]) : REEL_F32;
-        if (!reel_dtype_is_float(dtype)) dtype = floor(s[i]) == s[i] ? REEL_I64 : REEL_F32;
-        x[i] = reel_scalar(reel_args_ctx(args), dtype, s[i]);
+        const char *name = i ? "other" : "input";
+        x[i] = x[1 - i] ? reel_pointwise_number(args, name, x[1 - i])
+                        : reel_scalar(reel_args_ctx(args), reel_args_number_dtype(args, name), s[i]);
     }
     return reel_args_return(args, reel_where(reel_args_input(args, 0), x[0], x[1]));
 }

@@ -135,7 +135,12 @@ static bool infer_extreme(reel_infer *infer)
     return reel_infer_fail(infer, REEL_ERROR_VALUE, "there is no largest or smallest of no elements");
 }
 
-static bool infer_bool(reel_infer *infer) { return reel_infer_reduced(infer, REEL_BOOL); }
+// Of bytes bytes, as in PyTorch.
+static bool infer_bool(reel_infer *infer)
+{
+    return reel_infer_reduced(infer, reel_dtype_of(infer->in[0]) == REEL_U8 ? REEL_U8 : REEL_BOOL);
+}
+
 static bool infer_count(reel_infer *infer) { return reel_infer_reduced(infer, REEL_I64); }
 
 static bool run(const reel_play *play, reel_reduce_kind kind, reel_finish finish)
@@ -317,32 +322,51 @@ reel_tensor *reel_sum_to(reel_tensor *x, reel_shape shape)
 
 // ---- the table's rows ----
 
-#define ROW(op, does, order, refused)                                                                                  \
-    static bool call_##op(reel_call_args *args)                                                                        \
-    {                                                                                                                  \
-        reel_dims dims;                                                                                                \
-        if (!reel_args_dims(args, &dims)) return false;                                                                \
-        return reel_args_return(args, reel_##op(reel_args_input(args, 0), dims, reel_args_bool(args, "keepdim")));     \
-    }                                                                                                                  \
+bool reel_args_return_as(reel_call_args *args, reel_tensor *y)
+{
+    return reel_args_return(args, reel_args_has(args, "dtype") ? reel_cast(y, reel_args_dtype(args, "dtype")) : y);
+}
+
+reel_tensor *reel_args_input_as(const reel_call_args *args)
+{
+    reel_tensor *x = reel_args_input(args, 0);
+    return reel_args_has(args, "dtype") ? reel_cast(x, reel_args_dtype(args, "dtype")) : x;
+}
+
+static bool call_reduction(reel_call_args *args, reel_tensor *(*op)(reel_tensor *, reel_dims, bool), bool typed)
+{
+    reel_dims dims;
+    if (!reel_args_dims(args, &dims)) return false;
+    bool keepdim = reel_args_bool(args, "keepdim");
+    return typed ? reel_args_return_as(args, op(reel_args_input_as(args), dims, keepdim))
+                 : reel_args_return(args, op(reel_args_input(args, 0), dims, keepdim));
+}
+
+#define ROW(op, does, order, refused) TYPED_ROW(op, does, order, refused, false, )
+#define TYPED_ROW(op, does, order, refused, typed, more)                                                               \
+    static bool call_##op(reel_call_args *args) { return call_reduction(args, reel_##op, typed); }                     \
     const reel_function reel_fn_##op = {                                                                               \
         .name = #op,                                                                                                   \
         .inputs = "input",                                                                                             \
-        .attrs = "dim:ints=none keepdim:bool=false",                                                                   \
+        .attrs = "dim:ints=none keepdim:bool=false" more,                                                              \
         .call = call_##op,                                                                                             \
         .formula = does,                                                                                               \
         .shapes = "input: any -> without the axes in dim, or with 1 in their place",                                   \
         .errors = refused,                                                                                             \
         .orders = order,                                                                                               \
     };
-ROW(sum, "sum of x over dim (none: every axis)", -1, "none of its own")
-ROW(mean, "sum of x over dim / count", -1, "an input that is not float32 or float64")
-ROW(prod, "product of x over dim", -1, "none of its own")
+#define DTYPE " dtype:dtype=none"
+TYPED_ROW(sum, "sum of x over dim (none: every axis)", -1, "none of its own", true, DTYPE)
+TYPED_ROW(mean, "sum of x over dim / count", -1, "an input (cast to dtype) that is not float32 or float64", true, DTYPE)
+TYPED_ROW(prod, "product of x over dim", -1, "none of its own", true, DTYPE)
 ROW(amax, "largest x over dim; ties share the cotangent evenly", -1, "no elements to choose from")
 ROW(amin, "smallest x over dim; ties share the cotangent evenly", -1, "no elements to choose from")
 ROW(logsumexp, "log(sum(exp(x))) over dim", -1, "none of its own")
 ROW(any, "whether any x over dim is not 0", 0, "none of its own")
 ROW(all, "whether every x over dim is not 0", 0, "none of its own")
 #undef ROW
+#undef TYPED_ROW
+#undef DTYPE
 
 static bool call_count_nonzero(reel_call_args *args)
 {

@@ -31,4 +31,8 @@ reel_tensor *reel_reduce_spread(const reel_vjp *vjp, reel_tensor *t);
 bool reel_args_dims(const reel_call_args *args, reel_dims *dims);
 int reel_args_dim(const reel_call_args *args, const char *name);
 
+/* For rows with an attribute "dtype": operand 0 cast to it, and an output that is to be of it. */
+reel_tensor *reel_args_input_as(const reel_call_args *args);
+bool reel_args_return_as(reel_call_args *args, reel_tensor *y);
+
 #endif

@@ -310,24 +310,28 @@ reel_tensor *reel_cummin(reel_tensor *x, int dim, reel_tensor **indices)
 
 // ---- the table's rows ----
 
-#define ROW(op, refused, does)                                                                                         \
-    static bool call_##op(reel_call_args *args)                                                                        \
-    {                                                                                                                  \
-        return reel_args_return(args, reel_##op(reel_args_input(args, 0), reel_args_dim(args, "dim")));                \
-    }                                                                                                                  \
+static bool call_scan(reel_call_args *args, reel_tensor *(*op)(reel_tensor *, int), bool typed)
+{
+    int dim = reel_args_dim(args, "dim");
+    return typed ? reel_args_return_as(args, op(reel_args_input_as(args), dim))
+                 : reel_args_return(args, op(reel_args_input(args, 0), dim));
+}
+
+#define ROW(op, more, refused, does)                                                                                   \
+    static bool call_##op(reel_call_args *args) { return call_scan(args, reel_##op, sizeof more > 1); }                \
     const reel_function reel_fn_##op = {                                                                               \
         .name = #op,                                                                                                   \
         .inputs = "input",                                                                                             \
-        .attrs = "dim:int",                                                                                            \
+        .attrs = "dim:int" more,                                                                                       \
         .call = call_##op,                                                                                             \
         .formula = does,                                                                                               \
         .shapes = "input: any -> the same",                                                                            \
         .errors = refused,                                                                                             \
         .orders = -1,                                                                                                  \
     };
-ROW(cumsum, "none of its own", "y_k = x_0 + ... + x_k along dim")
-ROW(cumprod, "none of its own", "y_k = x_0 * ... * x_k along dim")
-ROW(logcumsumexp, "an input that is not float32 or float64", "y_k = log(exp(x_0) + ... + exp(x_k)) along dim")
+ROW(cumsum, " dtype:dtype=none", "none of its own", "y_k = x_0 + ... + x_k along dim")
+ROW(cumprod, " dtype:dtype=none", "none of its own", "y_k = x_0 * ... * x_k along dim")
+ROW(logcumsumexp, "", "an input that is not float32 or float64", "y_k = log(exp(x_0) + ... + exp(x_k)) along dim")
 #undef ROW
 
 #define ROW(op, does)                                                                                                  \

@@ -173,16 +173,16 @@ static int dim_of(const reel_call_args *args)
 #define ROW(op, does)                                                                                                  \
     static bool call_##op(reel_call_args *args)                                                                        \
     {                                                                                                                  \
-        return reel_args_return(args, reel_##op(reel_args_input(args, 0), dim_of(args)));                              \
+        return reel_args_return(args, reel_##op(reel_args_input_as(args), dim_of(args)));                              \
     }                                                                                                                  \
     const reel_function reel_fn_##op = {                                                                               \
         .name = #op,                                                                                                   \
         .inputs = "input",                                                                                             \
-        .attrs = "dim:int=none",                                                                                       \
+        .attrs = "dim:int=none dtype:dtype=none",                                                                      \
         .call = call_##op,                                                                                             \
         .formula = does,                                                                                               \
         .shapes = "input: any -> the same",                                                                            \
-        .errors = "an input that is not float32 or float64",                                                           \
+        .errors = "an input (cast to dtype) that is not float32 or float64",                                           \
         .orders = -1,                                                                                                  \
     };
 ROW(softmax, "exp(x) / sum(exp(x)) along dim")

@@ -63,14 +63,15 @@ static bool text_is_number(const char *text, double *value)
 static bool json_is_float(const json_t *json)
 {
     double ignored;
-    return json_is_number(json) || (json_is_string(json) && text_is_number(json_string_value(json), &ignored));
+    return json_is_number(json) || json_is_boolean(json) ||
+           (json_is_string(json) && text_is_number(json_string_value(json), &ignored));
 }
 
 static double json_float(const json_t *json)
 {
     double value = 0;
     if (json_is_string(json)) return text_is_number(json_string_value(json), &value) ? value : 0;
-    return json_number_value(json);
+    return json_is_boolean(json) ? json_is_true(json) : json_number_value(json);
 }
 
 static bool json_is_list_of(const json_t *json, bool floats, bool nulls)
@@ -85,6 +86,7 @@ static bool json_is_list_of(const json_t *json, bool floats, bool nulls)
 
 static bool dtype_of_text(const char *text, reel_dtype *dtype)
 {
+    if (!strncmp(text, "torch.", 6)) text += 6;
     for (int i = 0; i < REEL_DTYPE_COUNT; i++) {
         if (strcmp(text, reel_dtype_name((reel_dtype)i))) continue;
         *dtype = (reel_dtype)i;
@@ -351,6 +353,12 @@ bool reel_args_has(const reel_call_args *args, const char *name)
 int64_t reel_args_int(const reel_call_args *args, const char *name) { return json_integer_value(attr(args, name)); }
 
 double reel_args_float(const reel_call_args *args, const char *name) { return json_float(attr(args, name)); }
+
+reel_dtype reel_args_number_dtype(const reel_call_args *args, const char *name)
+{
+    const json_t *json = attr(args, name);
+    return json_is_boolean(json) ? REEL_BOOL : json_is_integer(json) ? REEL_I64 : REEL_F32;
+}
 
 bool reel_args_bool(const reel_call_args *args, const char *name) { return json_is_true(attr(args, name)); }
 

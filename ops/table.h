@@ -43,6 +43,8 @@ REEL_API reel_tensor *reel_args_input(const reel_call_args *args, int i);
 REEL_API bool reel_args_has(const reel_call_args *args, const char *name); /* false: left out, default none */
 REEL_API int64_t reel_args_int(const reel_call_args *args, const char *name);
 REEL_API double reel_args_float(const reel_call_args *args, const char *name);
+REEL_API reel_dtype reel_args_number_dtype(const reel_call_args *args, const char *name); /* as it is written: bool,
+                                                                                             int64 or float32 */
 REEL_API bool reel_args_bool(const reel_call_args *args, const char *name);
 REEL_API const char *reel_args_string(const reel_call_args *args, const char *name); /* NULL when not a string */
 REEL_API reel_dtype reel_args_dtype(const reel_call_args *args, const char *name);

@@ -50,8 +50,7 @@ Test(index, gather_and_scatter_add_agree_with_plain_loops)
             for (int k = 0; k < whole.ndim; k++) larger.dim[k] += draw_in(0, 1);
             int64_t n = reel_shape_numel(part), *index = draw_index(n, whole.dim[axis]);
             reel_tensor *x = draw_tensor(ctx, whole, dtype, -1, 1), *src = draw_tensor(ctx, larger, dtype, -1, 1);
-            reel_tensor *i64 = reel_longs(ctx, part, index);
-            reel_tensor *i = round % 3 ? i64 : reel_cast(i64, REEL_I32);
+            reel_tensor *i = reel_longs(ctx, part, index);
             double *xs = values_of(x), *srcs = values_of(src), *want = malloc((size_t)(n + 1) * sizeof *want);
             for (int64_t e = 0; e < n; e++) want[e] = xs[pointed(whole, part, axis, e, index[e])];
             agrees(reel_gather(x, i, axis - (round % 2 ? whole.ndim : 0)), want, "gather");
@@ -217,11 +216,24 @@ Test(index, refuses_operands_that_do_not_fit)
     refused(ctx, reel_index_add(x, i, small, 0), "index_add", "[1, 3]");
     refused(ctx, reel_embedding(x, x, NULL), "embedding", "float64");
     refused(ctx, reel_embedding(i, reel_reshape(x, REEL_SHAPE(15)), NULL), "embedding", "matrix");
-    refused(ctx, reel_embedding(i, x, &(reel_embedding_opts) { true, 5 }), "embedding", "padding_idx 5");
-    refused(ctx, reel_embedding(i, x, &(reel_embedding_opts) { true, INT64_MIN }), "embedding", "padding_idx");
+    refused(ctx, reel_embedding(i, x, &(reel_embedding_opts) { true, 5, false }), "embedding", "padding_idx 5");
+    refused(ctx, reel_embedding(i, x, &(reel_embedding_opts) { true, INT64_MIN, false }), "embedding", "padding_idx");
     refused(ctx, reel_take_along(x, j, 0), "take_along", "broadcast");
     refused(ctx, reel_one_hot(i, 0), "one_hot", "0 classes");
     refused(ctx, reel_one_hot(i, -2), "one_hot", "-2 classes");
     refused(ctx, reel_one_hot(i, INT64_MAX), "one_hot", "too large");
+    reel_ctx_free(ctx);
+}
+
+Test(index, embedding_shares_gradients_among_the_places_of_a_row)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *rows = reel_longs(ctx, REEL_SHAPE(2, 2), (int64_t[]) { 2, 0, 2, 2 }), *slope;
+    reel_tensor *weight = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(4, 1), REEL_F64), true);
+    reel_tensor *cot = reel_doubles(ctx, REEL_SHAPE(2, 2, 1), (double[]) { 1, 5, 2, 6 });
+    reel_tensor *y = reel_embedding(rows, weight, &(reel_embedding_opts) { .scale_grad_by_freq = true });
+    cr_assert(reel_grad(&y, 1, &weight, 1, &cot, &slope), "%s", reel_ctx_error_message(ctx));
+    const double *g = reel_data_f64(slope);
+    cr_assert(g[0] == 5 && g[1] == 0 && fabs(g[2] - 3) < 1e-15 && g[3] == 0);
     reel_ctx_free(ctx);
 }

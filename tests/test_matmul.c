@@ -423,3 +423,24 @@ Test(matmul, einsum_refuses_malformed_equations)
     cr_assert_eq(reel_ctx_error(ctx), REEL_OK);
     reel_ctx_free(ctx);
 }
+
+Test(matmul, products_of_integers_are_exact_and_wrap)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    const int64_t big = INT64_C(1) << 62, a[] = { big + 1, 2, -3, 4, 5, 6 }, b[] = { 4, 1, 1, 0, 0, -7 };
+    reel_tensor *x = reel_longs(ctx, REEL_SHAPE(2, 3), a), *y = reel_longs(ctx, REEL_SHAPE(3, 2), b);
+    const int64_t *z = reel_data_i64(reel_matmul(x, y));
+    cr_assert_not_null(z, "%s", reel_ctx_error_message(ctx));
+    const int64_t want[] = { 6, big + 22, 21, -38 }; // 4 (2^62 + 1) leaves 64 bits
+    for (int i = 0; i < 4; i++) cr_expect_eq(z[i], want[i], "element %d is %lld", i, (long long)z[i]);
+    // Turned, broadcast, and as bytes.
+    z = reel_data_i64(reel_matmul(reel_transpose(y, 0, 1), reel_expand(reel_transpose(x, 0, 1), REEL_SHAPE(2, 3, 2))));
+    cr_assert_not_null(z, "%s", reel_ctx_error_message(ctx));
+    for (int i = 0; i < 8; i++) cr_expect_eq(z[i], want[i % 2 * 2 + i / 2 % 2]);
+    reel_tensor *bytes = reel_full(ctx, REEL_SHAPE(300), REEL_U8, 1), *sum = reel_dot(bytes, bytes);
+    cr_expect_eq(reel_dtype_of(sum), REEL_U8);
+    cr_expect_eq(reel_item(sum), 300 - 256);
+    cr_assert_null(reel_mm(reel_cast(x, REEL_BOOL), reel_cast(y, REEL_BOOL)));
+    cr_expect(strstr(reel_ctx_error_message(ctx), "mm: bools"));
+    reel_ctx_free(ctx);
+}

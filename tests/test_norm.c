@@ -358,7 +358,7 @@ Test(norm, refuses_what_it_cannot_do)
     refused(ctx, reel_layer_norm(x, REEL_SHAPE(1, 2, 6, 4), NULL, NULL, NULL), "layer_norm", "not the tail");
     refused(ctx, reel_layer_norm(x, REEL_SHAPE(INT64_MAX, INT64_MAX), NULL, NULL, NULL), "layer_norm", "not the tail");
     refused(ctx, reel_layer_norm(x, REEL_SHAPE(4), six, NULL, NULL), "layer_norm", "weight has shape [6]");
-    refused(ctx, reel_layer_norm(x, REEL_SHAPE(4), NULL, NULL, &(reel_norm_opts) { .eps = -1 }), "layer_norm", "eps");
+    refused(ctx, reel_layer_norm(x, REEL_SHAPE(4), NULL, NULL, &(reel_norm_opts) { .eps = NAN }), "layer_norm", "eps");
     refused(ctx, reel_rms_norm(x, REEL_SHAPE(5), NULL, NULL), "rms_norm", "not the tail");
     refused(ctx, reel_local_response_norm(x, 0, NULL), "local_response_norm", "size is 0");
     refused(ctx, reel_local_response_norm(one, 3, NULL), "local_response_norm", "[N, C, L, ...]");

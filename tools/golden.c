@@ -93,9 +93,19 @@ static reel_dtype dtype_for(const golden_case *c, reel_dtype given, reel_dtype d
     return given == REEL_F32 && c->refused && dtype == REEL_F32 ? REEL_F64 : given;
 }
 
+// What a case asks for in float64 as an attribute is computed in `dtype` too.
+static void put_dtype(char *attrs, reel_dtype dtype)
+{
+    static const char wide[] = "\"float64\"";
+    for (char *at = attrs; dtype == REEL_F32 && (at = strstr(at, wide));) memcpy(at, "\"float32\"", strlen(wide));
+}
+
 static int call(reel_ctx *ctx, const golden_case *c, const reel_function *function, reel_dtype dtype, reel_tensor **in,
                 reel_tensor **out)
 {
+    char *attrs = strdup(c->attrs);
+    if (!attrs) return -1;
+    if (!c->refused) put_dtype(attrs, dtype);
     reel_named named[MAX_INPUTS];
     for (int i = 0; i < c->n_in; i++) {
         const array *a = arrays_find(&c->file, "in.%d", i);
@@ -104,7 +114,9 @@ static int call(reel_ctx *ctx, const golden_case *c, const reel_function *functi
             reel_set_requires_grad(in[i], true);
         named[i] = (reel_named) { c->input[i], in[i] };
     }
-    return reel_call_function(ctx, function, named, c->n_in, c->attrs, out, MAX_OUTPUTS);
+    int n_out = reel_call_function(ctx, function, named, c->n_in, attrs, out, MAX_OUTPUTS);
+    free(attrs);
+    return n_out;
 }
 
 static bool add(arrays *results, reel_tensor *x, const char *kind, int i)
@@ -202,7 +214,8 @@ static bool compare(const arrays *got, const arrays *want, bool float32, golden_
             snprintf(text, sizeof text, "%s, but %s is right", reel_dtype_name(ours->dtype), reel_dtype_name(dtype));
             return fail(report, right->name, text);
         }
-        if (!array_matches(ours, right, float32, text, sizeof text)) return fail(report, right->name, text);
+        bool as_float32 = float32 || right->dtype == REEL_F32; // floats made of integers are
+        if (!array_matches(ours, right, as_float32, text, sizeof text)) return fail(report, right->name, text);
         report->compared++;
     }
     for (int i = 0; i < got->count; i++) { // what the file leaves out is zero, or an output too many
@@ -216,16 +229,34 @@ static bool compare(const arrays *got, const arrays *want, bool float32, golden_
     return true;
 }
 
-// In float32 a case whose operands leave that dtype's range is another case: what is right for the rounded operands is
-// computed in float64, which the same case vouches for.
+// What is right for operands rounded to float32, computed in float64.
+static bool compute_rounded(reel_ctx *ctx, golden_case *c, const reel_function *function, arrays *want)
+{
+    for (int i = 0; i < c->file.count; i++)
+        if (!strncmp(c->file.at[i].name, "in.", 3)) array_round_to_float32(&c->file.at[i]);
+    return compute(ctx, c, function, REEL_F64, want);
+}
+
+// In float32 a case whose operands leave that dtype's range is another case, that of the rounded operands.
 static bool round_case(reel_ctx *ctx, golden_case *c, const reel_function *function, arrays *want)
 {
     bool leaves = false;
     for (int i = 0; i < c->n_in; i++) leaves = leaves || array_leaves_float32(arrays_find(&c->file, "in.%d", i));
-    if (!leaves) return true;
-    for (int i = 0; i < c->file.count; i++)
-        if (!strncmp(c->file.at[i].name, "in.", 3)) array_round_to_float32(&c->file.at[i]);
-    return compute(ctx, c, function, REEL_F64, want);
+    return !leaves || compute_rounded(ctx, c, function, want);
+}
+
+// Near a pole or a step, rounding the operands moves what is right by more than is allowed. So float32 may also match
+// float64 on the rounded operands, to the same tolerance, where float64 passes the case as it stands.
+static bool rounding_explains(reel_ctx *ctx, golden_case *c, const reel_function *function, const arrays *got)
+{
+    arrays exact = { .count = 0 }, rounded = { .count = 0 };
+    golden_report ignored = { .compared = 0 };
+    bool done = compute(ctx, c, function, REEL_F64, &exact) && compare(&exact, &c->file, false, &ignored) &&
+                compute_rounded(ctx, c, function, &rounded) && compare(got, &rounded, true, &ignored);
+    arrays_free(&exact);
+    arrays_free(&rounded);
+    reel_ctx_clear_error(ctx);
+    return done;
 }
 
 static bool save(reel_ctx *ctx, const char *folder, const char *path, const golden_case *c, const arrays *results)
@@ -278,7 +309,8 @@ static golden_status judge(reel_ctx *ctx, golden_case *c, const char *path, cons
         snprintf(report->message, sizeof report->message, "%s",
                  reel_ctx_error(ctx) ? reel_ctx_error_message(ctx) : "no memory");
     else
-        done = compare(&got, rounded.count ? &rounded : &c->file, float32, report);
+        done = compare(&got, rounded.count ? &rounded : &c->file, float32, report) ||
+               (float32 && !rounded.count && rounding_explains(ctx, c, function, &got));
     arrays_free(&got);
     arrays_free(&rounded);
     return done ? GOLDEN_PASSED : GOLDEN_FAILED;
