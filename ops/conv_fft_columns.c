@@ -77,70 +77,65 @@ static const reel_spectrum_columns *axis_of(const reel_exec *exec, reel_dtype dt
     return &a->columns;
 }
 
-int64_t reel_fft_columns_scratch(const reel_fft_cut *cut)
+int64_t reel_fft_columns_work(const reel_fft_cut *cut)
 {
     int64_t longest = cut->n[0] > cut->n[1] ? cut->n[0] : cut->n[1];
     return (2 * longest + (cut->n[0] > 1 && cut->n[1] > 1 ? cut->columns : 0)) * LANES;
 }
 
-bool reel_fft_columns_prepare(const reel_exec *exec, reel_fft_columns *c, const reel_fft_rows *r, reel_dtype dtype,
-                              int64_t point, bool back)
+/* Over both axes rows become a plane of points first, along axis 1. */
+bool reel_fft_columns_prepare(const reel_exec *exec, reel_fft_spectra *s, bool back)
 {
-    const reel_fft_side *s = r->side;
-    bool both = r->cut->n[0] > 1 && r->cut->n[1] > 1;
-    c->rows = r;
-    int sign = back ? -s->sign : s->sign;
+    const reel_fft_side *side = s->side;
+    const int64_t *n = s->cut->n;
+    bool both = n[0] > 1 && n[1] > 1, turned = (back ? -side->sign : side->sign) > 0;
     for (int i = 0; i < 2; i++) {
-        int64_t n = r->cut->n[i];
-        if (n == 1) continue;
-        int64_t *lists = reel_scratch(exec, reel_bytes((size_t)(2 * n), sizeof *lists));
-        if (!lists || !(c->axis[i] = axis_of(exec, dtype, n))) return false;
-        int64_t row = (both && i == 0 ? r->cut->n[1] : 1) * LANES;
-        int64_t spectrum = both ? i == 0 ? r->cut->n[1] * point : LANES : point;
-        for (int64_t k = 0; k < n; k++) {
-            lists[k] = -1;
-            lists[n + k] = (sign > 0 ? (n - k) % n : k) * spectrum;
+        if (n[i] == 1) continue;
+        int64_t *row_at = reel_scratch(exec, reel_bytes((size_t)(2 * n[i]), sizeof *row_at)), *point_at = row_at + n[i];
+        if (!row_at || !(s->axis[i] = axis_of(exec, s->dtype, n[i]))) return false;
+        int64_t step = !both ? s->of_point : i == 0 ? n[1] * s->of_point : LANES;
+        for (int64_t k = 0; k < n[i]; k++) {
+            row_at[k] = -1;
+            point_at[k] = (turned ? (n[i] - k) % n[i] : k) * step;
         }
-        for (int64_t k = 0; k < s->count[i]; k++) {
-            int64_t at = s->at[i] + k * s->spread[i];
-            lists[at] = both && i == 0 ? at * row : k * row;
+        for (int64_t k = 0; k < side->count[i]; k++) {
+            int64_t point = side->at[i] + k * side->spread[i];
+            row_at[point] = (both && i == 0 ? point * n[1] : k) * LANES;
         }
-        c->row_at[i] = lists;
-        c->point_at[i] = lists + n;
+        s->row_at[i] = row_at;
+        s->point_at[i] = point_at;
     }
-    c->point = point;
     return true;
 }
 
-static void *at(const reel_fft_columns *c, const void *base, int64_t index)
+static void *at(const reel_fft_spectra *s, const void *base, int64_t index)
 {
-    return (char *)base + index * (int64_t)c->rows->unit;
+    return (char *)base + index * (int64_t)s->unit;
 }
 
-static void transform(const reel_fft_columns *c, int i, bool back, void *rows, void *points, void *work)
+static void transform(const reel_fft_spectra *s, int i, bool back, void *rows, void *points, int64_t ahead, void *work)
 {
-    const int64_t *row_at = c->row_at[i], *point_at = c->point_at[i];
-    c->rows->kernels->columns(c->axis[i], back ? points : rows, back ? point_at : row_at, back ? rows : points,
-                              back ? row_at : point_at, work);
+    reel_spectrum_points lines = { rows, s->row_at[i], 0 }, spectrum = { points, s->point_at[i], ahead };
+    s->kernels->columns(s->axis[i], back ? &spectrum : &lines, back ? &lines : &spectrum, work);
 }
 
-/* Over both axes: between lines and planes axis 1, for each row of axis 0 that there is, between planes and spectra
- * axis 0. */
-void reel_fft_columns_transform(const reel_fft_columns *c, void *lines, void *spectrum, void *scratch, bool back)
+void reel_fft_columns_transform(const reel_fft_spectra *s, void *lines, void *spectrum, int64_t ahead, void *work,
+                                bool back)
 {
-    const reel_fft_side *s = c->rows->side;
-    const int64_t *n = c->rows->cut->n;
-    if (!c->axis[0] || !c->axis[1]) {
-        transform(c, c->axis[0] ? 0 : 1, back, lines, spectrum, scratch);
+    const reel_fft_side *side = s->side;
+    const int64_t *n = s->cut->n;
+    if (!s->axis[0] || !s->axis[1]) {
+        transform(s, s->axis[0] ? 0 : 1, back, lines, spectrum, ahead, work);
         return;
     }
-    void *plane = scratch, *work = at(c, scratch, n[0] * n[1] * LANES);
+    void *plane = work;
+    work = at(s, work, n[0] * n[1] * LANES);
     for (int step = 0; step < 2; step++)
         if ((step == 0) == back)
             for (int64_t b = 0; b < n[1]; b++)
-                transform(c, 0, back, at(c, plane, b * LANES), at(c, spectrum, b * c->point), work);
+                transform(s, 0, back, at(s, plane, b * LANES), at(s, spectrum, b * s->of_point), s->of_point, work);
         else
-            for (int64_t a = 0; a < s->count[0]; a++)
-                transform(c, 1, back, at(c, lines, a * s->count[1] * LANES),
-                          at(c, plane, (s->at[0] + a * s->spread[0]) * n[1] * LANES), work);
+            for (int64_t a = 0; a < side->count[0]; a++)
+                transform(s, 1, back, at(s, lines, a * side->count[1] * LANES),
+                          at(s, plane, (side->at[0] + a * side->spread[0]) * n[1] * LANES), 0, work);
 }

@@ -142,10 +142,10 @@ static bool within_reason(const reel_conv_geom *g, const reel_fft_cut *c)
 {
     double unit = 2.0 * (double)reel_dtype_size(g->dtype), line = (double)(c->blocks * c->lanes) * unit;
     double weights = (double)g->k * (double)(g->c / g->groups);
-    double of_view = (double)(g->c * c->x.rows + g->k * c->y.rows) * line;
+    double of_view = (double)(g->c + g->k) * (double)c->columns * line;
     double points = (double)c->n[0] * (double)c->n[1] * (double)c->n[2];
     return points < 1 << 26 && (double)g->n * (double)reel_conv_volume(c->x.tiles) < 1e9 && of_view < MOST_BYTES / 4 &&
-           weights * ((double)c->w.rows + (double)c->columns) * line < MOST_BYTES / 2;
+           weights * (double)c->columns * line < MOST_BYTES / 2;
 }
 
 /* The rest of a cut whose axes are there. */

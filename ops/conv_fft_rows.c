@@ -4,119 +4,126 @@
 #include <reel/ops/fftw_plans.h>
 #include <string.h>
 
-enum { LINE_POINTS = 2048, MOST_LINES = 8 }; /* points of the lines that are transformed at once, and these */
+enum { BATCH_POINTS = 2048, MOST_ROWS = 8 }; /* points of the rows that are transformed at once, and these */
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t count_of(const reel_fft_rows *r) { return r->views * r->side->channels * r->side->rows; }
-static int64_t line_of(const reel_fft_rows *r) { return r->cut->n[2] + 8; } /* one number more, and alignment */
+static int64_t stride_of(const reel_fft_spectra *s) { return s->cut->n[2] + 8; } /* one number more, and alignment */
 
-bool reel_fft_rows_prepare(const reel_exec *exec, reel_fft_rows *r, reel_dtype dtype, bool back)
+bool reel_fft_rows_prepare(const reel_exec *exec, reel_fft_spectra *s, bool back)
 {
-    r->element = reel_dtype_size(dtype);
-    r->unit = 2 * r->element;
-    r->kernels = reel_spectrum_kernels_of_dtype(exec->isa, dtype);
-    r->batch = larger(1, smaller(MOST_LINES, LINE_POINTS / r->cut->n[2]));
-    r->of_view = r->side->channels * r->side->rows | 1;
-    r->stride = ((r->views * r->of_view + 1) | 1) * r->cut->lanes; /* one row more: the last one's partner */
-    r->plan = reel_fftw_plan(exec, &(reel_fftw_shape) { .dtype = dtype,
-                                                        .sign = back ? -r->side->sign : r->side->sign,
-                                                        .n = r->cut->n[2],
-                                                        .count = r->batch });
-    r->scratch_size = reel_bytes((size_t)(2 * r->batch * line_of(r)), r->unit);
-    r->scratch = reel_scratch(exec, reel_bytes(r->scratch_size, (size_t)exec->threads));
-    return r->plan && r->scratch;
+    int64_t n = s->cut->n[2];
+    s->batch = larger(1, smaller(MOST_ROWS, BATCH_POINTS / n));
+    s->plan = reel_fftw_plan(
+        exec, &(reel_fftw_shape) {
+                  .dtype = s->dtype, .sign = back ? -s->side->sign : s->side->sign, .n = n, .count = s->batch });
+    return s->plan;
 }
 
-/* Row `index` of all rows, in memory (low == high where there is none), and where its spectrum is. */
-static reel_spectrum_row row_at(const reel_fft_rows *r, int64_t index, void **spectrum)
+size_t reel_fft_rows_scratch(const reel_fft_spectra *s) { return (size_t)(2 * s->batch * stride_of(s)) * s->unit; }
+
+/* A row of a plane, and how to come to the next. */
+typedef struct cursor {
+    int64_t left; /* rows from here on */
+    int64_t v, c, a, b, outer, from[3], low, high;
+    void *line;
+} cursor;
+
+/* The image and the tile of view v. */
+static void enter_view(const reel_fft_spectra *s, cursor *at)
 {
-    const reel_fft_side *s = r->side;
-    reel_spectrum_row row = { .data = r->planes };
-    int64_t per_view = s->channels * s->rows, v = index / per_view, in_view = index % per_view,
-            channel = in_view / s->rows, in_plane = in_view % s->rows;
-    *spectrum = (char *)r->lines + (size_t)((v * r->of_view + in_view) * r->cut->lanes) * r->unit;
-    if (v >= r->views) return row;
-    int64_t tiles = reel_conv_volume(s->tiles), outer = (r->view + v) / tiles, tile = (r->view + v) % tiles;
-    int64_t t[3] = { tile / s->tiles[2] / s->tiles[1], tile / s->tiles[2] % s->tiles[1], tile % s->tiles[2] }, from[3];
-    for (int i = 0; i < 3; i++) from[i] = s->first[i] + t[i] * s->step[i];
-    from[0] += in_plane / s->count[1];
-    from[1] += in_plane % s->count[1];
-    if (from[0] < 0 || from[0] >= s->size[0] || from[1] < 0 || from[1] >= s->size[1]) return row;
-    int64_t low = larger(0, -from[2]), high = smaller(s->count[2], s->size[2] - from[2]);
-    if (low >= high) return row;
-    int64_t line = ((outer * s->channels + channel) * s->size[0] + from[0]) * s->size[1] + from[1];
-    row.low = low;
-    row.high = high;
-    row.data = (char *)r->planes + (size_t)(line * s->size[2] + from[2] + low) * r->element;
-    if (r->epilogue && r->epilogue->bias) row.bias = (const char *)r->epilogue->bias + (size_t)channel * r->element;
+    const reel_fft_side *side = s->side;
+    int64_t view = s->view + at->v, tiles = reel_conv_volume(side->tiles), tile = view % tiles;
+    at->outer = view / tiles;
+    int64_t t[3] = { tile / side->tiles[2] / side->tiles[1], tile / side->tiles[2] % side->tiles[1],
+                     tile % side->tiles[2] };
+    for (int i = 0; i < 3; i++) at->from[i] = side->first[i] + t[i] * side->step[i];
+    at->low = larger(0, -at->from[2]);
+    at->high = smaller(side->count[2], side->size[2] - at->from[2]);
+}
+
+static cursor cursor_at(const reel_fft_spectra *s, int64_t row, int64_t rows, void *lines)
+{
+    const reel_fft_side *side = s->side;
+    int64_t plane = row / side->rows, in_plane = row % side->rows;
+    cursor at = { .left = rows,
+                  .v = plane / side->channels,
+                  .c = plane % side->channels,
+                  .a = in_plane / side->count[1],
+                  .b = in_plane % side->count[1],
+                  .line = lines };
+    enter_view(s, &at);
+    return at;
+}
+
+/* The row here (low == high where there is none), to the next one. */
+static reel_spectrum_row take_row(const reel_fft_spectra *s, cursor *at, void **line)
+{
+    const reel_fft_side *side = s->side;
+    reel_spectrum_row row = { .data = s->planes };
+    *line = at->line;
+    if (at->left == 0) return row;
+    int64_t a = at->from[0] + at->a, b = at->from[1] + at->b;
+    if (a >= 0 && a < side->size[0] && b >= 0 && b < side->size[1] && at->low < at->high) {
+        size_t element = s->unit / 2;
+        int64_t place = ((at->outer * side->channels + at->c) * side->size[0] + a) * side->size[1] + b;
+        row.low = at->low;
+        row.high = at->high;
+        row.data = (char *)s->planes + (size_t)(place * side->size[2] + at->from[2] + at->low) * element;
+        if (s->epilogue && s->epilogue->bias) row.bias = (const char *)s->epilogue->bias + (size_t)at->c * element;
+    }
+    at->left--;
+    at->line = (char *)at->line + (size_t)s->cut->lanes * s->unit;
+    if (++at->b < side->count[1]) return row;
+    at->b = 0;
+    if (++at->a < side->count[0]) return row;
+    at->a = 0;
+    if (++at->c == side->channels) {
+        at->c = 0;
+        at->v++;
+        enter_view(s, at);
+        if (s->cut->columns == 1) /* lines are in their places */
+            at->line = (char *)at->line + (size_t)(s->of_view - side->channels * s->cut->lanes) * s->unit;
+    }
     return row;
-}
-
-/* Chunks of some batches, so that each is worth a thread's while. */
-static int64_t pairs_per_chunk(const reel_fft_rows *r)
-{
-    return r->batch * larger(1, LINE_POINTS * 8 / (r->batch * r->cut->n[2]));
 }
 
 typedef struct pair {
     reel_spectrum_row rows[2];
-    void *spectra[2];
+    void *lines[2];
 } pair;
 
-static pair pair_at(const reel_fft_rows *r, int64_t index)
+void reel_fft_rows_transform(const reel_fft_spectra *s, int64_t row, int64_t rows, void *lines, void *scratch,
+                             bool back)
 {
-    pair p;
-    for (int i = 0; i < 2; i++) p.rows[i] = row_at(r, 2 * index + i, &p.spectra[i]);
-    return p;
-}
-
-/* One chunk: batches of pairs through their lines, there or back. */
-static void transform(const reel_fft_rows *r, int64_t chunk, int worker, bool back)
-{
-    const reel_fft_cut *cut = r->cut;
-    int64_t n = cut->n[2], first = chunk * pairs_per_chunk(r), pairs = (count_of(r) + 1) / 2;
-    char *in = r->scratch + (size_t)worker * r->scratch_size, *out = in + (size_t)(r->batch * line_of(r)) * r->unit;
-    size_t line = (size_t)n * r->unit;
-    reel_spectrum_place place = { r->side->at[2], r->side->spread[2], n };
-    pair batch[MOST_LINES];
-    for (int64_t end = smaller(pairs, first + pairs_per_chunk(r)); first < end; first += r->batch) {
-        int64_t count = smaller(r->batch, end - first);
-        for (int64_t i = 0; i < count; i++) { /* in order: join writes the number behind its line */
-            batch[i] = pair_at(r, first + i);
+    const reel_fft_cut *cut = s->cut;
+    int64_t n = cut->n[2], of_lines = s->of_lines;
+    size_t row_size = (size_t)n * s->unit;
+    char *in = scratch, *out = in + (size_t)(s->batch * stride_of(s)) * s->unit;
+    reel_spectrum_place place = { s->side->at[2], s->side->spread[2], n };
+    bool relu = s->epilogue && s->epilogue->relu;
+    pair batch[MOST_ROWS];
+    for (cursor at = cursor_at(s, row, rows, lines); at.left > 0;) {
+        int64_t count = 0;
+        for (; count < s->batch && at.left > 0; count++) { /* in order: join writes the number behind its row */
+            pair *p = &batch[count];
+            bool lone = at.left == 1;
+            for (int i = 0; i < 2; i++) p->rows[i] = take_row(s, &at, &p->lines[i]);
+            if (back && lone)
+                for (int64_t block = 0; block < cut->blocks; block++)
+                    memset((char *)p->lines[1] + (size_t)(block * of_lines) * s->unit, 0, (size_t)cut->lanes * s->unit);
             if (back)
-                r->kernels->join(batch[i].spectra, n, cut->blocks, cut->lanes, r->stride, in + (size_t)i * line);
+                s->kernels->join(p->lines, n, cut->blocks, cut->lanes, of_lines, in + (size_t)count * row_size);
             else
-                r->kernels->load(batch[i].rows, &place, in + (size_t)i * line);
+                s->kernels->load(p->rows, &place, in + (size_t)count * row_size);
         }
-        if (count < r->batch) memset(in + (size_t)count * line, 0, (size_t)(r->batch - count) * line);
-        reel_fftw_execute(r->plan, in, out);
+        if (count < s->batch) memset(in + (size_t)count * row_size, 0, (size_t)(s->batch - count) * row_size);
+        reel_fftw_execute(s->plan, in, out);
         for (int64_t i = count - 1; i >= 0; i--) { /* from the last: so does split */
             if (back)
-                r->kernels->store(batch[i].rows, &place, out + (size_t)i * line, r->scale,
-                                  r->epilogue && r->epilogue->relu);
+                s->kernels->store(batch[i].rows, &place, out + (size_t)i * row_size, s->scale, relu);
             else
-                r->kernels->split(out + (size_t)i * line, n, cut->blocks, cut->lanes, r->stride, batch[i].spectra);
+                s->kernels->split(out + (size_t)i * row_size, n, cut->blocks, cut->lanes, of_lines, batch[i].lines);
         }
     }
-}
-
-static void there_chunk(void *arg, int64_t chunk, int worker) { transform(arg, chunk, worker, false); }
-static void back_chunk(void *arg, int64_t chunk, int worker) { transform(arg, chunk, worker, true); }
-
-static void run(const reel_exec *exec, const reel_fft_rows *r, reel_task *task)
-{
-    int64_t pairs = (count_of(r) + 1) / 2;
-    reel_parallel(exec, (pairs + pairs_per_chunk(r) - 1) / pairs_per_chunk(r), task, (void *)r);
-}
-
-void reel_fft_rows_there(const reel_exec *exec, const reel_fft_rows *rows) { run(exec, rows, there_chunk); }
-
-void reel_fft_rows_back(const reel_exec *exec, const reel_fft_rows *rows)
-{
-    size_t row = (size_t)rows->cut->lanes * rows->unit;
-    char *partner = (char *)rows->lines + (size_t)(rows->views * rows->of_view) * row;
-    for (int64_t block = 0; block < rows->cut->blocks && count_of(rows) % 2; block++)
-        memset(partner + (size_t)(block * rows->stride) * rows->unit, 0, row);
-    run(exec, rows, back_chunk);
 }

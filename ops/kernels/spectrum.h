@@ -44,6 +44,14 @@ typedef struct reel_spectrum_columns {
                              the product of the radices to come */
 } reel_spectrum_columns;
 
+/* Point k of columns is at[points[k]], in complex numbers; where that is negative, zeros are read and nothing is written.
+ * The next columns are likely to lie `ahead` of these. */
+typedef struct reel_spectrum_points {
+    void *at;
+    const int64_t *points;
+    int64_t ahead;
+} reel_spectrum_points;
+
 typedef struct reel_spectrum_kernels_of {
     /* line[n] = a + i b with zeros around. */
     void (*load)(const reel_spectrum_row rows[2], const reel_spectrum_place *place, void *line);
@@ -55,10 +63,9 @@ typedef struct reel_spectrum_kernels_of {
     /* The reverse: line[k] = A[k] + i B[k] and line[n - k] = conj A[k] + i conj B[k], up to line[n]. */
     void (*join)(void *const from[2], int64_t n, int64_t blocks, int64_t lanes, int64_t stride, void *line);
     void (*multiply)(const reel_spectrum_product *product);
-    /* Point t is from[from_at[t]], zeros where that is negative, and point k goes to to[to_at[k]], nowhere where that is
-     * negative, in complex numbers. `work` has room for 2 n points. */
-    void (*columns)(const reel_spectrum_columns *columns, const void *from, const int64_t *from_at, void *to,
-                    const int64_t *to_at, void *work);
+    /* `work` has room for 2 n points. */
+    void (*columns)(const reel_spectrum_columns *columns, const reel_spectrum_points *from, const reel_spectrum_points *to,
+                    void *work);
 } reel_spectrum_kernels_of;
 
 typedef struct reel_spectrum_kernels {
