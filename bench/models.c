@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The two networks whose steps are timed.
+// The two networks whose steps are timed and tested.
 #include "models.h"
 
-void bench_model_make(bench_model *model, reel_ctx *ctx, bool stn, int64_t batch)
+void bench_model_make(bench_model *model, reel_ctx *ctx, bool stn, int64_t batch, int64_t width)
 {
     *model = (bench_model) { .stn = stn };
     reel_module *m = model->module = reel_module_new(ctx, NULL);
@@ -23,10 +23,10 @@ void bench_model_make(bench_model *model, reel_ctx *ctx, bool stn, int64_t batch
         model->linear[3] = reel_linear_make(m, "fc2", 50, 10, NULL);
         model->optim = reel_sgd_new(reel_module_parameters(m), &(reel_sgd_opts) { .lr = 0.01 });
     } else {
-        static const int64_t channels[] = { 1, 64, 64, 128, 128 };
+        const int64_t channels[] = { 1, width, width, 2 * width, 2 * width };
         static const char *const names[] = { "conv1", "conv2", "conv3", "conv4" };
         for (int i = 0; i < 4; i++) model->conv[i] = reel_conv2d_make(m, names[i], channels[i], channels[i + 1], 3, NULL);
-        model->linear[0] = reel_linear_make(m, "fc", 128, 10, NULL);
+        model->linear[0] = reel_linear_make(m, "fc", 2 * width, 10, NULL);
         model->optim = reel_adam_new(reel_module_parameters(m), NULL);
     }
 }
@@ -67,11 +67,11 @@ static reel_tensor *cnn_forward(const bench_model *m)
 
 reel_tensor *bench_model_forward(const bench_model *m) { return m->stn ? stn_forward(m) : cnn_forward(m); }
 
-void bench_model_step(const bench_model *m)
+double bench_model_step(const bench_model *m)
 {
     reel_tensor *output = bench_model_forward(m);
     reel_tensor *loss = m->stn ? reel_nll_loss(output, m->labels, NULL) : reel_cross_entropy(output, m->labels, NULL);
     reel_backward(loss);
     reel_optim_step(m->optim);
-    reel_item(loss);
+    return reel_item(loss);
 }

@@ -189,7 +189,7 @@ static bool prepare(bench *b)
     char name[16], pass[16];
     long long batch;
     if (sscanf(b->row, "model %15s %lld %15s", name, &batch, pass) == 3) {
-        bench_model_make(&b->model, b->ctx, strcmp(name, "stn") == 0, batch);
+        bench_model_make(&b->model, b->ctx, strcmp(name, "stn") == 0, batch, 64);
         b->run = strcmp(pass, "train") == 0 ? run_model_step : run_model_forward;
         if (b->run == run_model_forward) reel_module_train(b->model.module, false);
         return true;

@@ -130,7 +130,9 @@ static bool map_batch(reel_loader *loader, loader_slot *slot)
     bool ok = true;
     REEL_SCOPE(loader->own)
     {
-        reel_batch batch = { .count = slot->count, .index = slot->batch, .n_fields = slot->n_fields };
+        reel_batch batch = {
+            .count = slot->count, .index = slot->batch, .epoch = slot->epoch, .n_fields = slot->n_fields
+        };
         for (int k = 0; ok && k < slot->n_fields; k++) {
             batch.field[k] = reel_from(loader->own, slot->shape[k], slot->dtype[k], slot->block[k]);
             ok = batch.field[k] != NULL;
@@ -322,6 +324,7 @@ static bool hand_out(reel_loader *loader, const loader_slot *slot, reel_batch *b
                          *slot->message ? slot->message : "loader: a batch could not be read");
     }
     batch->index = slot->batch;
+    batch->epoch = slot->epoch;
     batch->n_fields = slot->n_fields;
     for (int k = 0; k < slot->n_fields; k++) {
         batch->field[k] = reel_from(loader->ctx, slot->shape[k], slot->dtype[k], slot->block[k]);

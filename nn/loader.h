@@ -10,7 +10,8 @@ REEL_BEGIN
 /* A batch: field k is [count, ...]. The tensors live in the scope reel_loader_next was called in. */
 typedef struct reel_batch {
     int64_t count;
-    int64_t index; /* of the batch in its epoch */
+    int64_t index; /* of the batch in its epoch, and of that */
+    int64_t epoch;
     int n_fields;
     reel_tensor *field[REEL_MAX_FIELDS];
 } reel_batch;

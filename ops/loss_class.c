@@ -118,9 +118,8 @@ static char *at(const void *x, reel_dtype dtype, int64_t i)
 static class_job job_of(const reel_play *play, const reel_buffer *input, const reel_buffer *target,
                         const reel_buffer *weight)
 {
-    const reel_loss_kernels *kernels = reel_loss_kernels_for(play->exec->isa);
     class_job job = { .play = play,
-                      .fns = input->dtype == REEL_F32 ? &kernels->f32 : &kernels->f64,
+                      .fns = reel_loss_fns_of(play->exec->isa, input->dtype),
                       .attrs = play->attrs,
                       .k = geometry_of(input),
                       .dtype = input->dtype,

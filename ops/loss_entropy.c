@@ -131,9 +131,8 @@ static bool fail_outside(const reel_play *play, int64_t first)
 
 static bool play_binary(const reel_play *play)
 {
-    const reel_loss_kernels *kernels = reel_loss_kernels_for(play->exec->isa);
     int64_t chunks = (play->in[0].numel + CHUNK - 1) / CHUNK;
-    binary_job job = { .play = play, .fns = play->in[0].dtype == REEL_F32 ? &kernels->f32 : &kernels->f64 };
+    binary_job job = { .play = play, .fns = reel_loss_fns_of(play->exec->isa, play->in[0].dtype) };
     job.outside = reel_scratch(play->exec, (size_t)chunks + 1);
     if (!job.outside) return reel_play_out_of_memory(play);
     reel_parallel(play->exec, chunks, binary_task, &job);

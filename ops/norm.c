@@ -185,9 +185,8 @@ static void window_task(void *arg, int64_t n, int worker)
 static bool play_window(const reel_play *play)
 {
     const reel_buffer *x = &play->in[0];
-    const reel_norm_kernels *kernels = reel_norm_kernels_for(play->exec->isa);
     if (x->numel == 0) return true;
-    window_job job = { .fns = x->dtype == REEL_F32 ? &kernels->f32 : &kernels->f64,
+    window_job job = { .fns = reel_norm_fns_of(play->exec->isa, x->dtype),
                        .x = x,
                        .y = &play->out[0],
                        .channels = x->shape[1],

@@ -11,9 +11,8 @@ static norm_job job_of(const reel_play *play, const reel_buffer *x)
     const norm_attrs *attrs = play->attrs;
     reel_shape shape = { .ndim = x->ndim };
     for (int d = 0; d < x->ndim; d++) shape.dim[d] = x->shape[d];
-    const reel_norm_kernels *kernels = reel_norm_kernels_for(play->exec->isa);
     return (norm_job) { .play = play,
-                        .fns = x->dtype == REEL_F32 ? &kernels->f32 : &kernels->f64,
+                        .fns = reel_norm_fns_of(play->exec->isa, x->dtype),
                         .geometry = reel_norm_geometry(attrs, shape),
                         .dtype = x->dtype,
                         .eps = attrs->eps,

@@ -19,3 +19,7 @@ add_test(NAME docs_ops_is_current COMMAND ${CMAKE_COMMAND} -DTOOL=$<TARGET_FILE:
   -DPAGE=${PROJECT_SOURCE_DIR}/docs/ops.md -P ${PROJECT_SOURCE_DIR}/cmake/SameDocs.cmake)
 add_custom_target(docs_ops COMMAND reel-check docs > ${PROJECT_SOURCE_DIR}/docs/ops.md
   COMMENT "Writing docs/ops.md from the op table" VERBATIM)
+
+add_test(NAME reel_check_statuses COMMAND ${CMAKE_COMMAND} -DTOOL=$<TARGET_FILE:reel-check>
+  -DPLUGIN=$<TARGET_FILE:own_op_plugin> -DDATA=${CMAKE_CURRENT_SOURCE_DIR} -DSCRATCH=${CMAKE_CURRENT_BINARY_DIR}/reel_check
+  -P ${CMAKE_CURRENT_SOURCE_DIR}/reel_check.cmake)

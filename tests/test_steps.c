@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Training steps in the long run: nothing is asked of the system once they repeat, memory does not grow, and a graph
 // that is another one at every step trains as it does op by op. The allocator is watched from here.
+#include "../bench/models.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <math.h>
@@ -49,78 +50,30 @@ int posix_memalign(void **memory, size_t alignment, size_t bytes)
 }
 #endif
 
-/* Two networks with dropout, on images of 28 x 28. */
+/* The benchmarks' networks, both with dropout, on images of 28 x 28. */
 typedef struct network {
     reel_ctx *ctx;
-    reel_module *module;
-    reel_conv_layer conv[4];
-    reel_linear_layer linear[4];
-    reel_optim *optim;
-    reel_tensor *images, *labels;
+    bench_model model;
 } network;
 
-static reel_tensor *pool(reel_tensor *x) { return reel_max_pool2d(x, &(reel_pool_opts) { .kernel = { 2, 2 } }); }
-
-static reel_tensor *stn(const network *m)
-{
-    reel_tensor *x = m->images, *h = reel_relu(pool(reel_conv_forward(&m->conv[0], x)));
-    h = reel_relu(pool(reel_conv_forward(&m->conv[1], h)));
-    h = reel_relu(reel_linear_forward(&m->linear[0], reel_reshape(h, REEL_SHAPE(-1, 90))));
-    reel_tensor *theta = reel_reshape(reel_linear_forward(&m->linear[1], h), REEL_SHAPE(-1, 2, 3));
-    x = reel_grid_sample(x, reel_affine_grid(theta, reel_shape_of(x), NULL), NULL);
-    h = reel_relu(pool(reel_conv_forward(&m->conv[2], x)));
-    h = reel_relu(pool(reel_dropout2d(reel_conv_forward(&m->conv[3], h), 0.5, true, NULL)));
-    h = reel_relu(reel_linear_forward(&m->linear[2], reel_reshape(h, REEL_SHAPE(-1, 320))));
-    return reel_linear_forward(&m->linear[3], reel_dropout(h, 0.5, true, NULL));
-}
-
-static reel_tensor *cnn(const network *m)
-{
-    reel_tensor *h = reel_relu(reel_conv_forward(&m->conv[0], m->images));
-    h = pool(reel_relu(reel_conv_forward(&m->conv[1], h)));
-    h = reel_mean(reel_relu(reel_conv_forward(&m->conv[2], h)), REEL_DIMS(2, 3), false);
-    return reel_linear_forward(&m->linear[0], reel_dropout(h, 0.5, true, NULL));
-}
-
-static network network_make(bool is_stn, int64_t batch, int threads)
+static network network_make(bool stn, int64_t batch, int threads)
 {
     network m = { .ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = threads }) };
-    m.module = reel_module_new(m.ctx, NULL);
-    m.images = reel_randn(m.ctx, NULL, REEL_SHAPE(batch, 1, 28, 28), REEL_F32, 0, 1);
-    m.labels = reel_zeros(m.ctx, REEL_SHAPE(batch), REEL_I64);
-    reel_eval(m.images);
-    static const int64_t shapes[2][4][3] = { { { 1, 16, 3 }, { 16, 16, 3 }, { 16, 24, 3 } },
-                                             { { 1, 8, 7 }, { 8, 10, 5 }, { 1, 10, 5 }, { 10, 20, 5 } } };
-    static const char *const names[] = { "a", "b", "c", "d" }, *const linear_names[] = { "e", "f", "g", "h" };
-    static const int64_t linears[2][4][2] = { { { 24, 10 } }, { { 90, 32 }, { 32, 6 }, { 320, 50 }, { 50, 10 } } };
-    for (int i = 0; i < 4; i++) {
-        const int64_t *s = shapes[is_stn][i], *l = linears[is_stn][i];
-        if (s[0]) m.conv[i] = reel_conv2d_make(m.module, names[i], s[0], s[1], s[2], NULL);
-        if (l[0]) m.linear[i] = reel_linear_make(m.module, linear_names[i], l[0], l[1], NULL);
-    }
-    m.optim = is_stn ? reel_sgd_new(reel_module_parameters(m.module), &(reel_sgd_opts) { .lr = 0.01, .momentum = 0.9 })
-                     : reel_adam_new(reel_module_parameters(m.module), NULL);
+    bench_model_make(&m.model, m.ctx, stn, batch, 12);
     return m;
 }
 
 static void network_free(network *m)
 {
     cr_assert_eq(reel_ctx_error(m->ctx), REEL_OK, "%s", reel_ctx_error_message(m->ctx));
-    reel_optim_free(m->optim);
-    reel_module_free(m->module);
+    bench_model_free(&m->model);
     reel_ctx_free(m->ctx);
 }
 
-static double network_step(const network *m, bool is_stn)
+static double network_step(const network *m)
 {
     double loss = 0;
-    REEL_SCOPE(m->ctx)
-    {
-        reel_tensor *l = reel_cross_entropy(is_stn ? stn(m) : cnn(m), m->labels, NULL);
-        reel_backward(l);
-        reel_optim_step(m->optim);
-        loss = reel_item(l);
-    }
+    REEL_SCOPE(m->ctx) loss = bench_model_step(&m->model);
     return loss;
 }
 
@@ -130,10 +83,10 @@ static void asks_nothing_of_the_system(bool is_stn)
     for (int threads = 1; threads <= 2; threads++) {
         network m = network_make(is_stn, 16, threads);
         cr_assert_gt(atomic_load(&allocations), 0); /* the watch works */
-        for (int step = 0; step < 3; step++) network_step(&m, is_stn);
+        for (int step = 0; step < 3; step++) network_step(&m);
         reel_memory_stats before = reel_ctx_memory(m.ctx);
         long long first = atomic_load(&allocations);
-        for (int step = 0; step < 20; step++) network_step(&m, is_stn);
+        for (int step = 0; step < 20; step++) network_step(&m);
         cr_assert_eq(atomic_load(&allocations) - first, 0, "%lld allocations in 20 steps, %d threads",
                      atomic_load(&allocations) - first, threads);
         reel_memory_stats after = reel_ctx_memory(m.ctx);
@@ -154,9 +107,9 @@ Test(steps, of_an_stn_ask_nothing_of_the_system_from_the_fourth_on) { asks_nothi
 static void memory_stays(bool is_stn)
 {
     network m = network_make(is_stn, 4, 1);
-    for (int step = 0; step < 10; step++) network_step(&m, is_stn);
+    for (int step = 0; step < 10; step++) network_step(&m);
     reel_memory_stats ten = reel_ctx_memory(m.ctx);
-    for (int step = 10; step < 1000; step++) network_step(&m, is_stn);
+    for (int step = 10; step < 1000; step++) network_step(&m);
     reel_memory_stats thousand = reel_ctx_memory(m.ctx);
     cr_assert_eq(thousand.pool, ten.pool);
     cr_assert_eq(thousand.tensors_now, ten.tensors_now);
@@ -174,7 +127,7 @@ static void same_bits_by_threads(bool is_stn)
     for (int threads = 1; threads <= 4; threads *= 2) {
         network m = network_make(is_stn, 24, threads);
         for (int step = 0; step < 5; step++) {
-            double loss = network_step(&m, is_stn);
+            double loss = network_step(&m);
             if (threads == 1) first[step] = loss;
             cr_assert(memcmp(&loss, &first[step], sizeof loss) == 0, "step %d, %d threads: %.9g, not %.9g", step, threads, loss,
                       first[step]);

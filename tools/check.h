@@ -28,6 +28,10 @@ int check_golden(const check_options *options);
 /* Ops of the plugin, or of the table, by position; NULL past the last. */
 const reel_function *check_function(const check_options *options, int i);
 
+/* Whether the op is among the named ones, all if none are; whether all that are named are known, else a message. */
+bool check_wants(const check_options *options, const char *name);
+bool check_names(const check_options *options);
+
 /* The rows of one of these. */
 const reel_row *check_rows(const check_options *options);
 

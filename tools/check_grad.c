@@ -3,13 +3,6 @@
 #include "check.h"
 #include <string.h>
 
-static bool is_asked_for(const check_options *options, const char *op)
-{
-    for (int i = 0; i < options->n_names; i++)
-        if (!strcmp(options->names[i], op)) return true;
-    return options->n_names == 0;
-}
-
 // All rows of an op. Returns how many there are, and adds the failed ones to *failed.
 static int check_op(const check_options *options, reel_ctx *ctx, const reel_function *function, int order, int *failed)
 {
@@ -33,19 +26,12 @@ static int check_op(const check_options *options, reel_ctx *ctx, const reel_func
 int check_grad(const check_options *options)
 {
     int order = options->order ? options->order : 2, passed = 0, failed = 0, without = 0;
-    for (int i = 0; i < options->n_names; i++) {
-        bool known = false;
-        for (int k = 0; check_function(options, k); k++)
-            known = known || !strcmp(check_function(options, k)->name, options->names[i]);
-        if (known) continue;
-        fprintf(stderr, "reel-check: no op is called '%s' (reel-check list names them)\n", options->names[i]);
-        return CHECK_USAGE;
-    }
+    if (!check_names(options)) return CHECK_USAGE;
     reel_ctx *ctx = reel_ctx_new(NULL);
     if (!ctx) return CHECK_FAILED;
     const reel_function *function;
     for (int k = 0; (function = check_function(options, k)); k++) {
-        if (!is_asked_for(options, function->name)) continue;
+        if (!check_wants(options, function->name)) continue;
         if (function->orders == 0) {
             without++;
             if (options->verbose) printf("none %s: no derivative\n", function->name);

@@ -13,26 +13,40 @@ static int widest(const check_options *options)
     return (int)most;
 }
 
-static bool wanted(const check_options *options, const char *name)
+bool check_wants(const check_options *options, const char *name)
 {
     for (int i = 0; i < options->n_names; i++)
         if (!strcmp(options->names[i], name)) return true;
     return options->n_names == 0;
 }
 
+bool check_names(const check_options *options)
+{
+    for (int i = 0; i < options->n_names; i++) {
+        bool known = false;
+        const reel_function *f;
+        for (int k = 0; !known && (f = check_function(options, k)); k++) known = !strcmp(f->name, options->names[i]);
+        if (known) continue;
+        fprintf(stderr, "reel-check: no op is called '%s' (reel-check list names them)\n", options->names[i]);
+        return false;
+    }
+    return true;
+}
+
 int check_list(const check_options *options)
 {
+    if (!check_names(options)) return CHECK_USAGE;
     int width = widest(options), count = 0;
     const reel_function *f;
     for (int i = 0; (f = check_function(options, i)); i++) {
-        if (!wanted(options, f->name)) continue;
+        if (!check_wants(options, f->name)) continue;
         printf("%-*s  (%s)%s%s\n", width, f->name, f->inputs ? f->inputs : "", f->attrs && f->attrs[0] ? "  " : "",
                f->attrs ? f->attrs : "");
         if (options->n_names > 0 && f->errors) printf("%-*s  refuses: %s\n", width, "", f->errors);
         count++;
     }
     printf("%d ops\n", count);
-    return count || options->n_names == 0 ? CHECK_PASSED : CHECK_USAGE;
+    return CHECK_PASSED;
 }
 
 // Text in a table's cell: a bar would end it.

@@ -18,8 +18,15 @@ const char *distortion_name(distortion how);
 #define PIXEL_MEAN 0.1307
 #define PIXEL_STD 0.3081
 
+// What poses a loader's digits take. Over the first `widen` epochs their range grows from a fifth to the whole: a
+// transformer that has learnt to undo small turns is led on to larger ones (a curriculum, Bengio et al. 2009).
+typedef struct poses {
+    distortion how;
+    int64_t widen;
+} poses;
+
 // A loader's map: turns, scales and moves every digit of field 0 (values in [0, 1]) by a pose of its own, then
-// normalises. `user` points to the distortion.
+// normalises; field 2 becomes the poses, thetas of affine_grid [N, 2, 3]. `user` points to the poses.
 bool distort_batch(void *user, reel_ctx *ctx, reel_batch *batch, reel_generator *generator);
 
 #endif

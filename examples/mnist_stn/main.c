@@ -16,6 +16,7 @@ enum { OWN_TRAIN = 10000, OWN_TEST = 2000, PATH = 4096 };
 typedef struct job {
     options opts;
     reel_ctx *ctx;
+    poses train_poses, test_poses;
     reel_dataset *train_raw, *test_raw, *train_data, *test_data;
     reel_loader *train, *test;
     reel_module *module;
@@ -46,9 +47,11 @@ static bool open_data(job *j)
     j->train_data = as_float(ctx, j->train_raw);
     j->test_data = as_float(ctx, j->test_raw);
     if (!j->train_data || !j->test_data) return false;
+    j->train_poses = (poses) { j->opts.distort, j->opts.widen };
+    j->test_poses = (poses) { j->opts.distort, 0 };
     reel_loader_opts train = { .batch = j->opts.batch, .shuffle = true, .seed = j->opts.seed, .allow_small = true,
-                               .map = distort_batch, .map_user = &j->opts.distort };
-    reel_loader_opts test = { .batch = 500, .seed = 4242, .allow_small = true, .map = distort_batch, .map_user = &j->opts.distort };
+                               .map = distort_batch, .map_user = &j->train_poses };
+    reel_loader_opts test = { .batch = 500, .seed = 4242, .allow_small = true, .map = distort_batch, .map_user = &j->test_poses };
     j->train = reel_loader_new(ctx, j->train_data, &train);
     j->test = j->train ? reel_loader_new(ctx, j->test_data, &test) : NULL;
     return j->test != NULL;
@@ -177,8 +180,8 @@ static bool write_results(job *j)
                                    { .name = "test", .y = j->test_loss, .count = j->epoch, .first_x = 1 } };
     const reel_panel panel = { .title = "loss", .x_label = "epoch", .series = series, .n_series = 2 };
     ok = ok && reel_curves_save_svg(j->ctx, in_out(j, "loss.svg", path), &panel, 1);
-    if (ok) printf("%s holds model.safetensors, transformer.png (digits as they came, below them as they are handed on) and "
-                   "loss.svg\n", j->opts.out);
+    if (ok) printf("%s holds model.safetensors, transformer.png (rows of digits as they came, below each as they are handed on) "
+                   "and loss.svg\n", j->opts.out);
     return ok;
 }
 
@@ -203,6 +206,12 @@ static bool run(job *j)
         if (j->opts.out && !save_checkpoint(j)) break;
     }
     if (reel_ctx_error(j->ctx) || (j->opts.out && !write_results(j))) return false;
+    if (j->opts.distort != DISTORT_NONE && !j->opts.no_stn) {
+        double before, after;
+        if (!report_spread(&j->net, j->test, &before, &after)) return false;
+        printf("the angles of the test digits spread by %.1f degrees as they came, by %.1f as they are handed on\n", before,
+               after);
+    }
     printf("test accuracy: %.2f %%\n", 100 * accuracy);
     return true;
 }

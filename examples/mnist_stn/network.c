@@ -28,14 +28,18 @@ network network_make(reel_module *module, bool transforms)
 
 static reel_tensor *pool(reel_tensor *x) { return reel_max_pool2d(x, &(reel_pool_opts) { .kernel = { 2, 2 } }); }
 
-reel_tensor *network_transform(const network *net, reel_tensor *x)
+reel_tensor *network_theta(const network *net, reel_tensor *x)
 {
-    if (!net->transforms) return x;
     reel_tensor *h = reel_relu(pool(reel_conv_forward(&net->loc1, x)));
     h = reel_relu(pool(reel_conv_forward(&net->loc2, h)));
     h = reel_relu(reel_linear_forward(&net->theta1, reel_reshape(h, REEL_SHAPE(-1, 10 * 3 * 3))));
-    reel_tensor *theta = reel_reshape(reel_linear_forward(&net->theta2, h), REEL_SHAPE(-1, 2, 3));
-    return reel_grid_sample(x, reel_affine_grid(theta, reel_shape_of(x), NULL), NULL);
+    return reel_reshape(reel_linear_forward(&net->theta2, h), REEL_SHAPE(-1, 2, 3));
+}
+
+reel_tensor *network_transform(const network *net, reel_tensor *x)
+{
+    if (!net->transforms) return x;
+    return reel_grid_sample(x, reel_affine_grid(network_theta(net, x), reel_shape_of(x), NULL), NULL);
 }
 
 reel_tensor *network_forward(const network *net, reel_tensor *x)

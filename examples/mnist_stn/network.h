@@ -16,6 +16,9 @@ typedef struct network {
 // Adds the layers to `module`; the transformer starts at the identity.
 network network_make(reel_module *module, bool transforms);
 
+// The poses it looks the digits up at, thetas of affine_grid. x: [N, 1, 28, 28] -> [N, 2, 3].
+reel_tensor *network_theta(const network *net, reel_tensor *x);
+
 // The digits as the transformer hands them on. x: [N, 1, 28, 28] -> the same shape.
 reel_tensor *network_transform(const network *net, reel_tensor *x);
 

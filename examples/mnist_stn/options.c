@@ -15,6 +15,8 @@ static const char help[] =
     "                   with neither, digits drawn by the program itself)\n"
     "  --distort HOW    none, rotate (by up to 90 degrees either way) or rts (rotation up to 45 degrees,\n"
     "                   scale 0.7 to 1.2, translation); default none\n"
+    "  --widen N        over the first N epochs the distortion of the training digits grows from a fifth to\n"
+    "                   the whole, which leads the transformer on (default 0: the whole from the start)\n"
     "  --epochs N       passes over the training digits (default 10)\n"
     "  --batch N        digits a step (default 64)\n"
     "  --optim NAME     sgd or adam (default sgd)\n"
@@ -69,7 +71,7 @@ int options_parse(options *opts, int argc, char **argv)
         const char *value = i + 1 < argc ? argv[++i] : NULL;
         int64_t number = 0;
         static const char *const known[] = { "--data",  "--distort", "--epochs", "--batch", "--optim",
-                                             "--lr",    "--seed",    "--threads", "--out",  "--resume" };
+                                             "--lr",    "--seed",    "--threads", "--out",  "--resume", "--widen" };
         int which = -1;
         for (int k = 0; k < (int)(sizeof known / sizeof *known); k++)
             if (strcmp(option, known[k]) == 0) which = k;
@@ -102,7 +104,9 @@ int options_parse(options *opts, int argc, char **argv)
             opts->threads = (int)number;
             break;
         case 8: opts->out = value; break;
-        default: opts->resume = value; break;
+        case 9: opts->resume = value; break;
+        default:
+            if (!whole_number(value, 0, &opts->widen)) return refuse(option, value, "a whole number is expected");
         }
     }
     if (opts->lr == 0) opts->lr = opts->adam ? 1e-3 : 1e-2;

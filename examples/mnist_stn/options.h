@@ -8,7 +8,7 @@
 typedef struct options {
     const char *data, *out, *resume; // NULL: not given
     distortion distort;
-    int64_t epochs, batch;
+    int64_t epochs, widen, batch;
     double lr; // 0: the optimiser's usual one
     bool adam, no_stn;
     uint64_t seed;

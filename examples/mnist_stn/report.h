@@ -19,7 +19,12 @@ progress progress_begin(const char *label, int64_t total);
 void progress_update(progress *bar, int64_t done, double loss);
 void progress_end(progress *bar);
 
-// Writes 16 test digits as they came, and below each the same digit as the transformer hands it on.
+// Writes each of the ten digits in eight poses, from one side of the range to the other, as they came, and below each
+// the same as the transformer hands it on.
 bool report_transformer(const network *net, reel_loader *test, const char *path);
+
+// By how many degrees the test digits' angles spread (circular standard deviations), as they came and as the transformer
+// hands them on.
+bool report_spread(const network *net, reel_loader *test, double *before, double *after);
 
 #endif

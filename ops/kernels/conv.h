@@ -64,16 +64,6 @@ typedef struct reel_conv_kernels_of {
     void (*add_lanes)(int64_t count, int64_t shares, int64_t apart, const void *from, void *to);
 } reel_conv_kernels_of;
 
-typedef struct reel_conv_kernels {
-    reel_conv_kernels_of f32, f64;
-} reel_conv_kernels;
-
-REEL_DECLARE_KERNELS(conv)
-
-static inline const reel_conv_kernels_of *reel_conv_kernels_of_dtype(reel_isa isa, reel_dtype dtype)
-{
-    const reel_conv_kernels *kernels = reel_conv_kernels_for(isa);
-    return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;
-}
+REEL_DECLARE_KERNELS_BY_DTYPE(conv, reel_conv_kernels_of, reel_conv_kernels_of_dtype)
 
 #endif

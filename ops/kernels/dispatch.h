@@ -10,6 +10,7 @@
 #ifndef REEL_OPS_KERNELS_DISPATCH_H
 #define REEL_OPS_KERNELS_DISPATCH_H
 
+#include <reel/core/dtype.h>
 #include <reel/core/exec.h>
 
 #define REEL_PASTE4_(a, b, c, d) a##b##c##d
@@ -45,5 +46,17 @@
         return isa == REEL_ISA_PORTABLE ? &REEL_PORTABLE_KERNELS(family) : &reel_##family##_kernels_base;              \
     }
 #endif
+
+/* A family that holds the same functions for float32 and float64, of type F: also `lookup(isa, dtype)`. */
+#define REEL_DECLARE_KERNELS_BY_DTYPE(family, F, lookup)                                                               \
+    typedef struct reel_##family##_kernels {                                                                           \
+        F f32, f64;                                                                                                    \
+    } reel_##family##_kernels;                                                                                         \
+    REEL_DECLARE_KERNELS(family)                                                                                       \
+    static inline const F *lookup(reel_isa isa, reel_dtype dtype)                                                      \
+    {                                                                                                                  \
+        const reel_##family##_kernels *kernels = reel_##family##_kernels_for(isa);                                     \
+        return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;                                                      \
+    }
 
 #endif

@@ -39,16 +39,6 @@ typedef struct reel_gemm_kernels_of {
     void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t ldf, void *to, int64_t ldt);
 } reel_gemm_kernels_of;
 
-typedef struct reel_gemm_kernels {
-    reel_gemm_kernels_of f32, f64;
-} reel_gemm_kernels;
-
-REEL_DECLARE_KERNELS(gemm)
-
-static inline const reel_gemm_kernels_of *reel_gemm_of(reel_isa isa, reel_dtype dtype)
-{
-    const reel_gemm_kernels *kernels = reel_gemm_kernels_for(isa);
-    return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;
-}
+REEL_DECLARE_KERNELS_BY_DTYPE(gemm, reel_gemm_kernels_of, reel_gemm_of)
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef REEL_OPS_KERNELS_LOSS_H
 #define REEL_OPS_KERNELS_LOSS_H
 
+#include <reel/core/dtype.h>
 #include <reel/ops/kernels/dispatch.h>
 
 /* Pointers are to T = float or double. Classes are contiguous in a row, or `pitch` elements apart in a column. */
@@ -20,10 +21,6 @@ typedef struct reel_loss_fns {
     bool (*binary_cross_entropy)(int64_t n, const void *x, const void *t, void *y);
 } reel_loss_fns;
 
-typedef struct reel_loss_kernels {
-    reel_loss_fns f32, f64;
-} reel_loss_kernels;
-
-REEL_DECLARE_KERNELS(loss)
+REEL_DECLARE_KERNELS_BY_DTYPE(loss, reel_loss_fns, reel_loss_fns_of)
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef REEL_OPS_KERNELS_NORM_H
 #define REEL_OPS_KERNELS_NORM_H
 
+#include <reel/core/dtype.h>
 #include <reel/ops/kernels/dispatch.h>
 
 /* Mean and sum of squared deviations from it; `m2` is the plain sum of squares where the mean is not taken. */
@@ -72,10 +73,6 @@ typedef struct reel_norm_fns {
     void (*window_sum)(int64_t channels, int64_t inner, int64_t before, int64_t after, const void *x, void *y);
 } reel_norm_fns;
 
-typedef struct reel_norm_kernels {
-    reel_norm_fns f32, f64;
-} reel_norm_kernels;
-
-REEL_DECLARE_KERNELS(norm)
+REEL_DECLARE_KERNELS_BY_DTYPE(norm, reel_norm_fns, reel_norm_fns_of)
 
 #endif

@@ -68,16 +68,6 @@ typedef struct reel_spectrum_kernels_of {
                     void *work);
 } reel_spectrum_kernels_of;
 
-typedef struct reel_spectrum_kernels {
-    reel_spectrum_kernels_of f32, f64;
-} reel_spectrum_kernels;
-
-REEL_DECLARE_KERNELS(spectrum)
-
-static inline const reel_spectrum_kernels_of *reel_spectrum_kernels_of_dtype(reel_isa isa, reel_dtype dtype)
-{
-    const reel_spectrum_kernels *kernels = reel_spectrum_kernels_for(isa);
-    return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;
-}
+REEL_DECLARE_KERNELS_BY_DTYPE(spectrum, reel_spectrum_kernels_of, reel_spectrum_kernels_of_dtype)
 
 #endif
