@@ -3,9 +3,9 @@
 //
 // A panel of images is turned around, [channel][point][image], so that a vector is one point of as many images. A
 // result point is then a matrix product of the kernel and the source points it sees: rows need not fill vectors,
-// strides cost nothing, and neither do taps in the padding, of which an input gradient has the most. With one output
-// channel the rows of the product are six neighbouring results instead, each with the kernel shifted by one between
-// zeros. A weight gradient is dot products along images and points, summed by lanes.
+// strides cost nothing, and neither do taps in the padding, of which an input gradient has the most. One output
+// channel is a single row of sums over several panels. A weight gradient is dot products along images and points,
+// summed by lanes.
 #include <reel/ops/conv_algo.h>
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
@@ -17,7 +17,8 @@ enum {
     CHUNKS = 8,
     SUMS_BYTES = 128 << 10,
     LINES_BYTES = 12 << 10,
-    TOGETHER_BYTES = 256 << 10
+    TOGETHER_BYTES = 512 << 10,
+    TOGETHER = 4
 };
 
 /* Bytes of turned images at a time; most sums of a weight gradient. */
@@ -94,61 +95,73 @@ typedef struct images {
     const reel_conv_epilogue *epilogue;
     reel_conv_places places;
     reel_conv_gather gather;
-    int64_t neighbours; /* results of a product: 1, or the rows of a tile where there is one output */
-    int64_t columns;    /* source points of a row that a product sees: taps, and neighbours but one */
     int64_t depth;
-    void *shifted, *biases; /* of neighbours: [neighbour][depth], and the bias of each */
-    int64_t lines, bands;   /* result rows of a band; bands of an image */
-    int64_t together;       /* panels of a chunk, which share their tables */
-    int64_t first, here;    /* image of what is turned, and panels of it */
+    int64_t lines, bands; /* result rows of a band; bands of an image */
+    int64_t together;     /* panels of a chunk, which share their tables */
+    int64_t first, here;  /* image of what is turned, and panels of it */
     void *turned;
     char *scratch; /* of each worker: two tables of offsets, sums */
     size_t scratch_size, sums_at;
 } images;
 
-static int64_t column_offset(const images *p, int64_t t)
-{
-    return p->neighbours > 1 ? p->gather.off[2][0] + t : p->gather.off[2][t];
-}
-
-static int64_t tap_offset(const images *p, int axis, int64_t t)
-{
-    return axis == 2 ? column_offset(p, t) : p->gather.off[axis][t];
-}
-
 /* The taps of an axis that result m has within the image: [low, high), and where the first of them lies. */
 static int64_t seen(const images *p, int axis, int64_t m, int64_t *low, int64_t *high)
 {
-    int64_t base = m * p->gather.step[axis], size = p->src_size[axis];
-    int64_t taps = axis == 2 ? p->columns : p->gather.taps[axis];
+    int64_t base = m * p->gather.step[axis], size = p->src_size[axis], taps = p->gather.taps[axis];
+    const int64_t *off = p->gather.off[axis];
     *low = 0;
     *high = taps;
-    while (*low < taps && base + tap_offset(p, axis, *low) < 0) (*low)++;
-    while (*high > *low && base + tap_offset(p, axis, *high - 1) >= size) (*high)--;
-    return *low < *high ? base + tap_offset(p, axis, *low) : 0;
+    while (*low < taps && base + off[*low] < 0) (*low)++;
+    while (*high > *low && base + off[*high - 1] >= size) (*high)--;
+    return *low < *high ? base + off[*low] : 0;
 }
 
 /* The products of a point: places in the kernel and, from the first source point on, in the turned images. */
-static int64_t fill_tables(const images *p, const int64_t low[3], const int64_t high[3], int64_t *a_off, int64_t *b_off)
+static int64_t fill_tables(const images *p, const int64_t low[3], const int64_t high[3], int64_t *restrict a_off,
+                           int64_t *restrict b_off)
 {
     const reel_conv_gather *gather = &p->gather;
-    const int64_t *size = p->src_size, *kernel = p->kernel;
-    int64_t volume = reel_conv_volume(kernel), plane = reel_conv_volume(size), count = 0;
-    if (low[2] == high[2]) return 0;
+    const int64_t *size = p->src_size, *kernel = p->kernel, *off = gather->off[2], *tap = gather->tap[2];
+    int64_t volume = reel_conv_volume(kernel), plane = reel_conv_volume(size), panel = p->k.panel, count = 0;
+    int64_t begin = low[2], end = high[2], next = (p->crossed ? p->outputs : 1) * volume; /* channel's kernel */
+    if (begin == end) return 0;
     for (int64_t c = 0; c < p->inputs; c++)
         for (int64_t i = low[0]; i < high[0]; i++)
             for (int64_t j = low[1]; j < high[1]; j++) {
                 int64_t z = gather->off[0][i] - gather->off[0][low[0]], y = gather->off[1][j] - gather->off[1][low[1]];
-                int64_t from = c * plane + (z * size[1] + y) * size[2] - column_offset(p, low[2]);
-                int64_t tap = ((c * (p->crossed ? p->outputs : 1)) * volume) +
-                              (gather->tap[0][i] * kernel[1] + gather->tap[1][j]) * kernel[2];
-                int64_t shifted = ((c * gather->taps[0] + i) * gather->taps[1] + j) * p->columns;
-                for (int64_t t = low[2]; t < high[2]; t++, count++) {
-                    a_off[count] = p->neighbours > 1 ? shifted + t : tap + gather->tap[2][t];
-                    b_off[count] = (from + column_offset(p, t)) * p->k.panel;
+                int64_t from = (c * plane + (z * size[1] + y) * size[2] - off[begin]) * panel;
+                int64_t row = c * next + (gather->tap[0][i] * kernel[1] + gather->tap[1][j]) * kernel[2];
+                for (int64_t t = begin; t < end; t++, count++) {
+                    a_off[count] = row + tap[t];
+                    b_off[count] = from + off[t] * panel;
                 }
             }
     return count;
+}
+
+/* The results of one point in all panels of a chunk, `b` and `c` that of the first. */
+static void multiply_point(const images *p, reel_gemm *gemm, int64_t panels, const void *b, int64_t b_panel, void *c,
+                           int64_t c_panel)
+{
+    if (p->outputs == 1 && gemm->vectors == VECTORS) {
+        p->k.gemm->multiply_row(&(reel_gemm_row) { .depth = gemm->depth,
+                                                   .panels = panels,
+                                                   .b_panel = b_panel,
+                                                   .c_panel = c_panel,
+                                                   .a = gemm->a,
+                                                   .b = b,
+                                                   .bias = gemm->row_bias,
+                                                   .a_off = gemm->a_off,
+                                                   .b_off = gemm->b_off,
+                                                   .c = c,
+                                                   .relu = gemm->flags & REEL_GEMM_RELU });
+        return;
+    }
+    for (int64_t i = 0; i < panels; i++) {
+        gemm->b = at(b, i * b_panel, p->k.size);
+        gemm->c = at(c, i * c_panel, p->k.size);
+        p->k.gemm->multiply(gemm);
+    }
 }
 
 static void unpack(const images *p, int64_t image, int64_t group, int64_t point, int64_t points, const void *sums)
@@ -187,60 +200,23 @@ static void band_chunk(void *arg, int64_t chunk, int worker)
                        .cols = (int)p->k.panel,
                        .flags = p->epilogue->relu ? REEL_GEMM_RELU : 0 };
     if (p->epilogue->bias) gemm.row_bias = at(p->epilogue->bias, group * p->outputs, p->k.size);
-    if (p->neighbours > 1) {
-        gemm.a = at(p->shifted, group * p->neighbours * p->depth, p->k.size);
-        gemm.lda = p->depth;
-        gemm.ldc = p->k.panel;
-        if (gemm.row_bias) gemm.row_bias = at(p->biases, group * p->neighbours, p->k.size);
-    }
     int64_t known[4] = { -1, -1, -1, -1 }; /* the taps the tables are of: low and high of axes 1 and 2 */
     for (int64_t line = 0; line < lines; line++) {
         int64_t low[3], high[3], z = (from + line) / grid[1], y = (from + line) % grid[1];
         int64_t z0 = seen(p, 0, z, &low[0], &high[0]), y0 = seen(p, 1, y, &low[1], &high[1]);
         if (y == 0) known[0] = -1;
-        for (int64_t x = 0; x < grid[2]; x += p->neighbours) {
+        for (int64_t x = 0; x < grid[2]; x++) {
             int64_t x0 = seen(p, 2, x, &low[2], &high[2]), now[4] = { low[1], high[1], low[2], high[2] };
             if (memcmp(now, known, sizeof now) != 0) {
                 gemm.depth = fill_tables(p, low, high, a_off, b_off);
                 memcpy(known, now, sizeof known);
             }
-            if (p->neighbours > 1) gemm.rows = smaller(p->neighbours, grid[2] - x);
-            for (int64_t i = 0; i < panels; i++) {
-                int64_t point = (z0 * size[1] + y0) * size[2] + x0;
-                gemm.b = at(src, i * p->groups * of_panel + point * p->k.panel, p->k.size);
-                gemm.c = at(sums, i * of_sums + (line * grid[2] + x) * p->k.panel, p->k.size);
-                p->k.gemm->multiply(&gemm);
-            }
+            multiply_point(p, &gemm, panels, at(src, ((z0 * size[1] + y0) * size[2] + x0) * p->k.panel, p->k.size),
+                           p->groups * of_panel, at(sums, (line * grid[2] + x) * p->k.panel, p->k.size), of_sums);
         }
     }
     for (int64_t i = 0; i < panels; i++)
         unpack(p, p->first + (panel + i) * p->k.panel, group, from * grid[2], points, at(sums, i * of_sums, p->k.size));
-}
-
-/* shifted[d][c, t0, t1, column] = the kernel's tap column - d, zero where there is none. */
-static bool shift_kernels(images *p)
-{
-    const reel_conv_gather *gather = &p->gather;
-    const int64_t *kernel = p->kernel;
-    size_t count = (size_t)(p->groups * p->neighbours * p->depth);
-    p->shifted = reel_scratch(p->k.exec, reel_bytes(count, p->k.size));
-    p->biases = reel_scratch(p->k.exec, (size_t)(p->groups * p->neighbours) * p->k.size);
-    if (!p->shifted || !p->biases) return false;
-    memset(p->shifted, 0, count * p->k.size);
-    int64_t rows = gather->taps[0] * gather->taps[1];
-    for (int64_t i = 0; i < p->groups * p->neighbours; i++) {
-        if (p->epilogue->bias)
-            memcpy(at(p->biases, i, p->k.size), at(p->epilogue->bias, i / p->neighbours, p->k.size), p->k.size);
-        for (int64_t r = 0; r < p->inputs * rows; r++) {
-            int64_t t0 = r / gather->taps[1] % gather->taps[0], t1 = r % gather->taps[1], c = r / rows;
-            int64_t from =
-                ((i / p->neighbours * p->inputs + c) * kernel[0] + gather->tap[0][t0]) * kernel[1] + gather->tap[1][t1];
-            for (int64_t t = 0; t < gather->taps[2]; t++)
-                memcpy(at(p->shifted, i * p->depth + r * p->columns + t + i % p->neighbours, p->k.size),
-                       at(p->weight, from * kernel[2] + gather->tap[2][t], p->k.size), p->k.size);
-        }
-    }
-    return true;
 }
 
 static bool run_gather(void *arg, const reel_conv_gather *gather)
@@ -248,29 +224,26 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     images *p = arg;
     if (reel_conv_volume(gather->taps) == 0) return true;
     p->gather = *gather;
-    bool whole = true, adjacent = gather->step[2] == 1; /* results fill their planes; taps are neighbours */
+    bool whole = true; /* results fill their planes */
     for (int i = 0; i < 3; i++) {
         p->places.grid[i] = gather->grid[i];
         p->places.step[i] = gather->place_step[i];
         p->places.first[i] = gather->first[i];
         whole &= gather->place_step[i] == 1;
     }
-    for (int64_t t = 1; t < gather->taps[2]; t++) adjacent &= gather->off[2][t] == gather->off[2][t - 1] + 1;
     int64_t size[3] = { p->places.size[0], p->places.size[1], p->places.size[2] };
     if (whole) {
         p->places.grid[0] = p->places.grid[1] = p->places.size[0] = p->places.size[1] = 1;
         p->places.grid[2] = p->places.size[2] = reel_conv_volume(gather->grid);
     }
-    p->neighbours = p->outputs == 1 && adjacent ? REEL_GEMM_ROWS : 1;
-    p->columns = gather->taps[2] + p->neighbours - 1;
-    p->depth = p->inputs * gather->taps[0] * gather->taps[1] * p->columns;
-    if (p->neighbours > 1 && !shift_kernels(p)) return false;
+    p->depth = p->inputs * reel_conv_volume(gather->taps);
 
     int64_t image = p->groups * p->inputs * reel_conv_volume(p->src_size), of_panel = image * p->k.panel;
     int64_t panels = larger(1, smaller(blocks(p->n, p->k.panel), TURNED_BYTES / (of_panel * (int64_t)p->k.size)));
     int64_t all = gather->grid[0] * gather->grid[1],
             line = p->outputs * gather->grid[2] * p->k.panel * (int64_t)p->k.size;
-    p->together = smaller(panels, larger(1, TOGETHER_BYTES / (of_panel / p->groups * (int64_t)p->k.size)));
+    int64_t rows = p->inputs * gather->taps[0] * gather->taps[1] * p->src_size[2] * p->k.panel; /* that a line sees */
+    p->together = smaller(smaller(panels, TOGETHER), larger(1, TOGETHER_BYTES / (rows * (int64_t)p->k.size)));
     line *= p->together;
     p->bands = larger(blocks(all * line, SUMS_BYTES), blocks(CHUNKS, blocks(panels, p->together) * p->groups));
     p->lines = blocks(all, smaller(all, p->bands));
@@ -451,7 +424,7 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass kind)
                     : kind == REEL_CONV_FORWARD   ? c * (double)reel_conv_volume(g->in)
                                                   : k * (double)reel_conv_volume(g->out);
     if (turned * lanes > 16e6 || row * lanes > 4e6) return false;
-    return kind == REEL_CONV_WEIGHT_GRAD ? c * k / (double)g->groups * taps <= MOST_SUMS : (c + k) * (taps + 5) <= 1e6;
+    return kind == REEL_CONV_WEIGHT_GRAD ? c * k / (double)g->groups * taps <= MOST_SUMS : (c + k) * taps <= 1e6;
 }
 
 static double cost(const reel_conv_geom *g, reel_conv_pass kind)
@@ -479,7 +452,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     } else {
         bool fwd = kind == REEL_CONV_FORWARD;
         int64_t outputs = (fwd ? g->k : g->c) / g->groups;
-        double few = outputs == 1 ? 1 + 5.0 / (double)g->kernel[2] : outputs < 4 ? 2 : 1.15;
+        double few = outputs == 1 ? (g->n > 2 * LANES ? 1.3 : 3) : outputs < 4 ? 2 : 1.15; /* rows that fill a tile */
         double calls = (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);
         cycles = panels * (met * pairs * panel / LANES * few + 40 * calls + turned);
     }

@@ -27,7 +27,7 @@
 #define KERNELS(t, type)                                                                                               \
     {                                                                                                                  \
         .lanes = REEL_VECTOR_BYTES / sizeof(type), .max_vectors = MAX_VECTORS, .multiply = multiply_##t,               \
-        .transpose = transpose_##t,                                                                                    \
+        .multiply_row = multiply_row_##t, .transpose = transpose_##t,                                                                                    \
     }
 
 const reel_gemm_kernels REEL_KERNEL_TABLE(gemm) = { .f32 = KERNELS(f32, float), .f64 = KERNELS(f64, double) };

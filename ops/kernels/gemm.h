@@ -31,10 +31,21 @@ typedef struct reel_gemm {
     const void *row_bias;
 } reel_gemm;
 
+/* One row over panels of two vectors: c[i * c_panel + v] = act(bias + sum over t < depth of a[a_off[t]] * b[i * b_panel +
+ * b_off[t] + v]) for i < panels; act is max(0, .) if relu. `bias` may be NULL. */
+typedef struct reel_gemm_row {
+    int64_t depth, panels, b_panel, c_panel;
+    const void *a, *b, *bias;
+    const int64_t *a_off, *b_off;
+    void *c;
+    bool relu;
+} reel_gemm_row;
+
 /* For one dtype; a vector has `lanes` elements. */
 typedef struct reel_gemm_kernels_of {
     int lanes, max_vectors;
     void (*multiply)(const reel_gemm *gemm);
+    void (*multiply_row)(const reel_gemm_row *row);
     /* to[c * ldt + r] = from[r * ldf + c] for r < rows, c < cols. */
     void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t ldf, void *to, int64_t ldt);
 } reel_gemm_kernels_of;
