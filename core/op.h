@@ -52,6 +52,15 @@ typedef struct reel_buffer {
     reel_dtype dtype;
 } reel_buffer;
 
+/* Private: the op behind, which play does as well (reel_op.folds has agreed); its input 0 is output 0, which has no memory
+ * then. */
+typedef struct reel_play_next {
+    const void *attrs;
+    int n_out;
+    const reel_buffer *out;
+    bool relu; /* max(0, .) of its output 0 */
+} reel_play_next;
+
 /* Seen by play. Outputs are uninitialised, row-major and never overlap the inputs. */
 typedef struct reel_play {
     const reel_op *op;
@@ -62,6 +71,7 @@ typedef struct reel_play {
     const reel_buffer *in;
     const reel_buffer *out;
     bool relu;        /* private: max(0, .) of output 0, asked only of ops with REEL_OP_RELU */
+    const reel_play_next *next; /* private: NULL, or what else is to be done, asked only of ops with `folds` */
     const void *node; /* private */
 } reel_play;
 
@@ -106,6 +116,14 @@ enum {
     REEL_OP_RELU = 16    /* private: play heeds reel_play's relu, so that a relu behind costs no pass  */
 };
 
+/* Private: an application of `op` to `tensors` (inputs, then outputs), whose output 0 only `next` reads, as its input 0. */
+typedef struct reel_op_pair {
+    const void *attrs, *next_attrs;
+    reel_tensor *const *tensors;
+    int n_in;
+    const struct reel_op *next;
+} reel_op_pair;
+
 /* A primitive. Constant, and alive as long as any context that used it. */
 struct reel_op {
     const char *name;
@@ -119,6 +137,7 @@ struct reel_op {
     uint16_t writes;                        /* REEL_OP_INPLACE: how many leading inputs are overwritten; 0 is 1  */
     uint32_t optional;                      /* bit i: input i may be left out (NULL); other NULLs are errors     */
     double (*flops)(const reel_play *play); /* arithmetic of a play, for profiles; NULL: not counted             */
+    bool (*folds)(const reel_op_pair *fold);   /* private: whether play would do the op behind with less work; or NULL */
 };
 
 /* Records one application. Inputs that may be left out are NULL. Returns output 0, and all outputs through `out` when it

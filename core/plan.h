@@ -43,6 +43,8 @@ typedef struct reel_plan_step {
     int32_t node;  /* of an op, else -1                            */
     int32_t group; /* of a fused group, else -1                    */
     int32_t relu;  /* the relu that is played with the op, else -1 */
+    int32_t next;  /* another op that is played with it, else -1   */
+    int32_t next_relu;
 } reel_plan_step;
 
 typedef struct reel_plan_node {
@@ -100,7 +102,7 @@ bool reel_value_outlives(const reel_tensor *t, bool eager);
 /* profile.c: what has been played since `start`; only while ctx->profile is there. False when memory is short. */
 int64_t reel_profile_clock(void);
 typedef enum reel_span_kind { REEL_SPAN_OP, REEL_SPAN_PLAN, REEL_SPAN_PLAY } reel_span_kind;
-bool reel_profile_op(reel_ctx *ctx, int64_t start, const reel_play *play);
+bool reel_profile_op(reel_ctx *ctx, int64_t start, const reel_play *play, const reel_op *next);
 bool reel_profile_group(reel_ctx *ctx, int64_t start, const reel_plan *plan, const reel_fused *group);
 bool reel_profile_span(reel_ctx *ctx, int64_t start, reel_span_kind kind, const char *name);
 

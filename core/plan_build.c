@@ -7,7 +7,7 @@ typedef struct interval_list { /* live intervals of the arena, in order of offse
     struct interval {
         int64_t offset, bytes;
         int32_t value;
-    } *live;
+    } * live;
     int64_t count, capacity;
 } interval_list;
 
@@ -26,7 +26,10 @@ typedef struct builder {
     bool *outside;       /* by value: read outside of the group that makes it                     */
     int32_t *uses;       /* by value: reads, through its views too                                */
     int32_t *relu_of;    /* by node: the relu that is played with it, or -1                       */
-    bool *folded;        /* by node: a relu that is played with what it reads                     */
+    int32_t *next_of;    /* by node: another op that is played with it, or -1                     */
+    int32_t *reader;     /* by value: the last node that reads it                                 */
+    bool *folded;        /* by node: is played with what it reads                                 */
+    bool *gone;          /* by value: read only by what is played with the op that makes it       */
     int32_t n_groups;
     interval_list arena;
 } builder;
@@ -40,7 +43,10 @@ static int32_t find(const builder *b, int32_t group)
     return group;
 }
 
-static int32_t node_group(const builder *b, int32_t node) { return b->group_of[node] < 0 ? -1 : find(b, b->group_of[node]); }
+static int32_t node_group(const builder *b, int32_t node)
+{
+    return b->group_of[node] < 0 ? -1 : find(b, b->group_of[node]);
+}
 
 /* Values */
 
@@ -52,8 +58,15 @@ static bool describe_values(builder *b)
     for (int32_t v = 0; v < b->plan->n_values; v++) {
         reel_plan_value *value = &b->plan->values[v];
         const reel_tensor *t = tensor_of(b, v);
-        *value = (reel_plan_value){ .numel = t->numel, .root = v, .first = -1, .last = -1, .made_by = -1, .dtype = t->dtype,
-                                    .ndim = t->ndim, .contiguous = t->contiguous, .place = REEL_PLACE_EXTERNAL };
+        *value = (reel_plan_value) { .numel = t->numel,
+                                     .root = v,
+                                     .first = -1,
+                                     .last = -1,
+                                     .made_by = -1,
+                                     .dtype = t->dtype,
+                                     .ndim = t->ndim,
+                                     .contiguous = t->contiguous,
+                                     .place = REEL_PLACE_EXTERNAL };
         /* Room for whole lanes, so that the end of a tensor needs no care. */
         value->bytes = t->numel > MOST_BYTES ? INT64_MAX
                                              : (t->numel + REEL_TILE_LANES - 1) / REEL_TILE_LANES * REEL_TILE_LANES *
@@ -63,7 +76,7 @@ static bool describe_values(builder *b)
     }
     for (int32_t n = 0, slot = 0; n < b->n_nodes; n++) {
         const reel_node *node = list->nodes[n];
-        b->plan->nodes[n] = (reel_plan_node){ .op = node->op, .slot = slot, .n_in = node->n_in, .n_out = node->n_out };
+        b->plan->nodes[n] = (reel_plan_node) { .op = node->op, .slot = slot, .n_in = node->n_in, .n_out = node->n_out };
         for (int i = 0; i < node->n_in + node->n_out; i++) b->plan->slots[slot++] = value_of(node->tensors[i]);
         for (int k = 0; k < node->n_out; k++) {
             const reel_tensor *t = node->tensors[node->n_in + k];
@@ -73,8 +86,9 @@ static bool describe_values(builder *b)
             value->place = REEL_PLACE_ARENA;
             value->kept = !t->storage && reel_value_outlives(t, b->ctx->eager);
             if (!(node->op->flags & REEL_OP_VIEW) && value->bytes > MOST_BYTES)
-                return reel_fail(b->ctx, REEL_ERROR_MEMORY, "%s: its result of %lld elements is more than memory can hold",
-                                 node->op->name, (long long)t->numel) != NULL;
+                return reel_fail(b->ctx, REEL_ERROR_MEMORY,
+                                 "%s: its result of %lld elements is more than memory can hold", node->op->name,
+                                 (long long)t->numel) != NULL;
             if (!(node->op->flags & REEL_OP_VIEW)) continue;
             const reel_plan_value *base = &b->plan->values[value_of(node->tensors[0])];
             value->root = base->root;
@@ -86,28 +100,71 @@ static bool describe_values(builder *b)
     return true;
 }
 
-/* A relu behind an op that can play it as well */
+/* A relu, or another op, behind an op that can play it as well */
+
+/* Whether value v is an op's first result and read once, so that it need not be in memory for that reader. */
+static bool passing(const builder *b, int32_t v)
+{
+    const reel_plan_value *value = &b->plan->values[v];
+    return value->made_by >= 0 && value->root == v && value->output == 0 && !value->kept && b->uses[v] == 1 &&
+           !tensor_of(b, v)->storage;
+}
+
+static int32_t result_of(const builder *b, int32_t n)
+{
+    const reel_node *node = b->list->nodes[n];
+    return value_of(node->tensors[node->n_in]);
+}
 
 static void fold_relus(builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
-        b->relu_of[n] = -1;
-        b->folded[n] = false;
-        for (int i = 0; i < node->n_in; i++)
-            if (node->tensors[i]) b->uses[b->plan->values[value_of(node->tensors[i])].root]++;
+        if (node->op->pointwise != REEL_PW_RELU) continue;
+        int32_t v = value_of(node->tensors[0]), maker = b->plan->values[v].made_by;
+        if (!passing(b, v) || !(b->list->nodes[maker]->op->flags & REEL_OP_RELU)) continue;
+        b->relu_of[maker] = n;
+        b->folded[n] = b->gone[v] = true;
     }
+}
+
+static void fold_next(builder *b)
+{
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
-        if (node->op->pointwise != REEL_PW_RELU) continue;
-        int32_t v = value_of(node->tensors[0]);
-        const reel_plan_value *value = &b->plan->values[v];
-        if (value->made_by < 0 || value->root != v || value->output != 0 || value->kept || b->uses[v] != 1) continue;
-        const reel_node *maker = b->list->nodes[value->made_by];
-        if (!(maker->op->flags & REEL_OP_RELU) || tensor_of(b, v)->storage) continue;
-        b->relu_of[value->made_by] = n;
-        b->folded[n] = true;
+        if (!node->op->folds) continue;
+        int32_t v = result_of(b, b->relu_of[n] >= 0 ? b->relu_of[n] : n);
+        if (!passing(b, v)) continue;
+        int32_t m = b->reader[v];
+        const reel_node *next = b->list->nodes[m];
+        if (value_of(next->tensors[0]) != v || (next->op->flags & (REEL_OP_VIEW | REEL_OP_INPLACE)) || b->folded[m])
+            continue;
+        reel_op_pair fold = { .attrs = node->attrs,
+                              .next_attrs = next->attrs,
+                              .tensors = node->tensors,
+                              .n_in = node->n_in,
+                              .next = next->op };
+        if (!node->op->folds(&fold)) continue;
+        b->next_of[n] = m;
+        b->folded[m] = b->gone[v] = true;
     }
+}
+
+static void fold(builder *b)
+{
+    for (int32_t n = 0; n < b->n_nodes; n++) {
+        const reel_node *node = b->list->nodes[n];
+        b->relu_of[n] = b->next_of[n] = -1;
+        b->folded[n] = false;
+        for (int i = 0; i < node->n_in; i++) {
+            if (!node->tensors[i]) continue;
+            int32_t v = value_of(node->tensors[i]);
+            b->uses[b->plan->values[v].root]++;
+            b->reader[v] = n;
+        }
+    }
+    fold_relus(b);
+    fold_next(b);
 }
 
 /* Grouping */
@@ -216,22 +273,35 @@ static void find_outside_uses(builder *b)
 
 /* Steps */
 
-static void add_op_step(builder *b, int32_t n)
+static void describe_buffers(const builder *b, int32_t n)
 {
     reel_plan *plan = b->plan;
     const reel_node *node = b->list->nodes[n];
-    plan->steps[plan->n_steps] = (reel_plan_step){ .node = n, .group = -1, .relu = b->relu_of[n] };
-    if (b->relu_of[n] >= 0) b->step_of[b->relu_of[n]] = plan->n_steps;
-    b->step_of[n] = plan->n_steps++;
     for (int i = 0; i < node->n_in + node->n_out; i++) {
         int32_t slot = plan->nodes[n].slot + i, v = plan->slots[slot];
         reel_buffer *buffer = &plan->buffers[slot];
-        *buffer = (reel_buffer){ 0 };
+        *buffer = (reel_buffer) { 0 };
         if (v < 0) continue;
         const reel_plan_value *value = &plan->values[v];
-        *buffer = (reel_buffer){ .shape = value->shape, .strides = value->strides, .numel = value->numel, .ndim = value->ndim,
-                                 .dtype = (reel_dtype)value->dtype };
+        *buffer = (reel_buffer) { .shape = value->shape,
+                                  .strides = value->strides,
+                                  .numel = value->numel,
+                                  .ndim = value->ndim,
+                                  .dtype = (reel_dtype)value->dtype };
     }
+}
+
+static void add_op_step(builder *b, int32_t n)
+{
+    reel_plan *plan = b->plan;
+    int32_t next = b->next_of[n], next_relu = next >= 0 ? b->relu_of[next] : -1,
+            parts[] = { n, b->relu_of[n], next, next_relu };
+    for (int i = 0; i < 4; i++)
+        if (parts[i] >= 0) b->step_of[parts[i]] = plan->n_steps;
+    plan->steps[plan->n_steps++] =
+        (reel_plan_step) { .node = n, .group = -1, .relu = b->relu_of[n], .next = next, .next_relu = next_relu };
+    describe_buffers(b, n);
+    if (next >= 0) describe_buffers(b, next);
 }
 
 static int16_t add_operand(builder *b, reel_fused *group, int32_t v, int32_t g)
@@ -239,7 +309,7 @@ static int16_t add_operand(builder *b, reel_fused *group, int32_t v, int32_t g)
     if (b->operand_of[v] >= 0) return (int16_t)b->operand_of[v];
     const reel_plan_value *value = &b->plan->values[v];
     reel_operand *operand = &group->operands[group->n_operands];
-    *operand = (reel_operand){ .value = v, .buffer = -1, .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype) };
+    *operand = (reel_operand) { .value = v, .buffer = -1, .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype) };
     bool inside = value->made_by >= 0 && value->root == v && node_group(b, value->made_by) == g;
     if (inside) {
         operand->written = value->kept || b->outside[v];
@@ -254,8 +324,8 @@ static int16_t add_operand(builder *b, reel_fused *group, int32_t v, int32_t g)
         for (int axis = lead; axis < group->ndim; axis++)
             operand->strides[axis] = value->shape[axis - lead] == 1 ? 0 : value->strides[axis - lead];
     }
-    operand->exact = operand->kind == REEL_OPERAND_MEMORY &&
-                     (value->root != v || b->plan->values[value->root].made_by < 0);
+    operand->exact =
+        operand->kind == REEL_OPERAND_MEMORY && (value->root != v || b->plan->values[value->root].made_by < 0);
     b->operand_of[v] = group->n_operands;
     return (int16_t)group->n_operands++;
 }
@@ -292,7 +362,8 @@ static void assign_buffers(reel_fused *group)
             if (out->buffer < 0) out->buffer = n_free ? free_list[--n_free] : (int16_t)group->n_buffers++;
         }
         for (int i = 0; i < 3; i++) {
-            if (op->in[i] < 0 || last_read[op->in[i]] != j || group->operands[op->in[i]].kind != REEL_OPERAND_TILE) continue;
+            if (op->in[i] < 0 || last_read[op->in[i]] != j || group->operands[op->in[i]].kind != REEL_OPERAND_TILE)
+                continue;
             free_list[n_free++] = group->operands[op->in[i]].buffer;
             last_read[op->in[i]] = -2;
         }
@@ -302,20 +373,22 @@ static void assign_buffers(reel_fused *group)
     group->tile = (int32_t)(tile / REEL_TILE_LANES * REEL_TILE_LANES);
 }
 
-static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, int32_t *operands_used, reel_fused_op *ops,
-                           reel_operand *operands, const int32_t *members, int32_t n_members)
+static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, int32_t *operands_used,
+                           reel_fused_op *ops, reel_operand *operands, const int32_t *members, int32_t n_members)
 {
     reel_plan *plan = b->plan;
     reel_fused *group = &plan->groups[plan->n_groups];
     const reel_node *last = b->list->nodes[n];
     const reel_plan_value *out = &plan->values[value_of(last->tensors[last->n_in])];
-    *group = (reel_fused){ .ops = ops + *ops_used, .operands = operands + *operands_used, .numel = out->numel, .ndim = out->ndim };
+    *group = (reel_fused) {
+        .ops = ops + *ops_used, .operands = operands + *operands_used, .numel = out->numel, .ndim = out->ndim
+    };
     memcpy(group->shape, out->shape, sizeof group->shape);
     for (int32_t m = 0; m < n_members; m++) {
         const reel_node *node = b->list->nodes[members[m]];
         reel_fused_op *op = &group->ops[group->n_ops++];
         const reel_tensor *typed = node->tensors[node->n_in - 1];
-        *op = (reel_fused_op){ .node = members[m], .in = { -1, -1, -1 } };
+        *op = (reel_fused_op) { .node = members[m], .in = { -1, -1, -1 } };
         op->fn = reel_pointwise_tile(b->ctx->exec.isa, node->op->pointwise, (reel_dtype)typed->dtype);
         for (int i = 0; i < node->n_in; i++) op->in[i] = add_operand(b, group, value_of(node->tensors[i]), g);
         op->out = add_operand(b, group, value_of(node->tensors[node->n_in]), g);
@@ -325,7 +398,8 @@ static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, 
     assign_buffers(group);
     *ops_used += group->n_ops;
     *operands_used += group->n_operands;
-    plan->steps[plan->n_steps++] = (reel_plan_step){ .node = -1, .group = plan->n_groups++, .relu = -1 };
+    plan->steps[plan->n_steps++] =
+        (reel_plan_step) { .node = -1, .group = plan->n_groups++, .relu = -1, .next = -1, .next_relu = -1 };
 }
 
 /* Lifetimes and places */
@@ -359,7 +433,7 @@ static void place_values(builder *b)
             plan->shared_bytes += value->bytes > 0 ? (value->bytes + 63) & ~(int64_t)63 : 64; /* empty, yet somewhere */
         } else if (value->kept) {
             value->place = REEL_PLACE_OWN;
-        } else if ((node_group(b, value->made_by) >= 0 && !b->outside[v]) || (value->output == 0 && b->relu_of[value->made_by] >= 0)) {
+        } else if ((node_group(b, value->made_by) >= 0 && !b->outside[v]) || b->gone[v]) {
             value->place = REEL_PLACE_NONE;
         }
     }
@@ -386,7 +460,7 @@ static bool arena_take(builder *b, int32_t v)
     }
     if (!reel_grow(b->ctx, &arena->live, &arena->capacity, arena->count + 1, sizeof *arena->live)) return false;
     memmove(arena->live + place + 1, arena->live + place, (size_t)(arena->count - place) * sizeof *arena->live);
-    arena->live[place] = (struct interval){ best, bytes, v };
+    arena->live[place] = (struct interval) { best, bytes, v };
     arena->count++;
     value->offset = best;
     if (best + bytes > b->plan->arena_bytes) b->plan->arena_bytes = best + bytes;
@@ -432,18 +506,24 @@ static bool take_over(builder *b, const reel_fused *group, int32_t k, int32_t st
     return false;
 }
 
-/* Values that a step reads and writes, and value k of them: a relu's result comes behind the operands of its op. */
+/* Values that a step reads and writes, and value k of them: behind the operands of its op come the results of what is
+ * played with it. */
 static int32_t touched(const reel_plan *plan, const reel_plan_step *step)
 {
     if (step->group >= 0) return plan->groups[step->group].n_operands;
-    return plan->nodes[step->node].n_in + plan->nodes[step->node].n_out + (step->relu >= 0);
+    int32_t behind = (step->relu >= 0) + (step->next >= 0 ? plan->nodes[step->next].n_out : 0) + (step->next_relu >= 0);
+    return plan->nodes[step->node].n_in + plan->nodes[step->node].n_out + behind;
 }
 
 static int32_t touched_value(const reel_plan *plan, const reel_plan_step *step, int32_t k)
 {
     if (step->group >= 0) return plan->groups[step->group].operands[k].value;
-    const reel_plan_node *node = &plan->nodes[step->node];
-    return k < node->n_in + node->n_out ? plan->slots[node->slot + k] : plan->slots[plan->nodes[step->relu].slot + 1];
+    const reel_plan_node *node = &plan->nodes[step->node], *next = step->next >= 0 ? &plan->nodes[step->next] : NULL;
+    if (k < node->n_in + node->n_out) return plan->slots[node->slot + k];
+    k -= node->n_in + node->n_out;
+    if (step->relu >= 0 && k-- == 0) return plan->slots[plan->nodes[step->relu].slot + 1];
+    return k < next->n_out ? plan->slots[next->slot + next->n_in + k]
+                           : plan->slots[plan->nodes[step->next_relu].slot + 1];
 }
 
 static bool lay_out_arena(builder *b)
@@ -473,9 +553,13 @@ static void note_places(reel_plan *plan)
 {
     for (int32_t v = 0; v < plan->n_values; v++) {
         const reel_plan_value *value = &plan->values[v];
-        plan->places[v] = (reel_plan_place){ .offset = value->offset, .bytes = value->bytes, .root = value->root, .place = value->place,
-                                             .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype), .kept = value->kept,
-                                             .made = value->made_by >= 0 };
+        plan->places[v] = (reel_plan_place) { .offset = value->offset,
+                                              .bytes = value->bytes,
+                                              .root = value->root,
+                                              .place = value->place,
+                                              .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype),
+                                              .kept = value->kept,
+                                              .made = value->made_by >= 0 };
     }
 }
 
@@ -499,7 +583,8 @@ static void make_steps(builder *b, reel_fused_op *ops, reel_operand *operands, i
         if (g < 0)
             add_op_step(b, n);
         else if (b->last_node[g] == n)
-            add_group_step(b, n, g, &ops_used, &operands_used, ops, operands, members + starts[g], starts[g + 1] - starts[g]);
+            add_group_step(b, n, g, &ops_used, &operands_used, ops, operands, members + starts[g],
+                           starts[g + 1] - starts[g]);
     }
 }
 
@@ -515,11 +600,12 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     size_t n = (size_t)list->n_nodes, v = (size_t)list->n_values, slots = 0;
     for (size_t i = 0; i < n; i++) slots += (size_t)list->nodes[i]->n_in + list->nodes[i]->n_out;
     size_t key_bytes = (size_t)list->key_words * sizeof *list->key;
-    size_t bytes = sizeof(reel_plan) + key_bytes + v * (sizeof(reel_plan_value) + sizeof(reel_plan_place)) + n * sizeof(reel_plan_step) +
-                   slots * (sizeof(reel_buffer) + sizeof(int32_t)) +
+    size_t bytes = sizeof(reel_plan) + key_bytes + v * (sizeof(reel_plan_value) + sizeof(reel_plan_place)) +
+                   n * sizeof(reel_plan_step) + slots * (sizeof(reel_buffer) + sizeof(int32_t)) +
                    n * (sizeof(reel_plan_node) + sizeof(reel_fused) + sizeof(reel_fused_op)) +
                    slots * sizeof(reel_operand) + 16 * 64;
-    size_t work_bytes = n * 8 * sizeof(int32_t) + v * (2 * sizeof(int32_t) + sizeof(bool)) + n * 2 * sizeof(bool) + 20 * 64;
+    size_t work_bytes =
+        n * 9 * sizeof(int32_t) + v * (3 * sizeof(int32_t) + 2 * sizeof(bool)) + n * 2 * sizeof(bool) + 23 * 64;
     char *block = reel_pool_alloc(ctx, bytes), *work = block ? reel_pool_alloc(ctx, work_bytes) : NULL;
     if (!work) {
         reel_pool_free(ctx, block, bytes);
@@ -558,12 +644,16 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     b.uses = carve(&at, v * sizeof(int32_t));
     b.relu_of = carve(&at, n * sizeof(int32_t));
     b.folded = carve(&at, n * sizeof(bool));
+    b.next_of = carve(&at, n * sizeof(int32_t));
+    b.reader = carve(&at, v * sizeof(int32_t));
+    b.gone = carve(&at, v * sizeof(bool));
     memset(b.outside, 0, v * sizeof(bool));
+    memset(b.gone, 0, v * sizeof(bool));
     memset(b.uses, 0, v * sizeof(int32_t));
     for (size_t i = 0; i < v; i++) b.operand_of[i] = -1;
     bool ok = describe_values(&b);
     if (ok) {
-        fold_relus(&b);
+        fold(&b);
         group_nodes(&b);
         ungroup_lone_strided(&b);
         find_outside_uses(&b);

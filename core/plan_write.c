@@ -35,7 +35,10 @@ static void write_step(FILE *file, const reel_plan *plan, int32_t s)
     const reel_plan_step *step = &plan->steps[s];
     fprintf(file, "step %-4d ", s);
     if (step->group < 0) {
-        write_node(file, plan, step->node, step->relu >= 0 ? " + relu" : "");
+        char behind[64];
+        snprintf(behind, sizeof behind, "%s%s%s%s", step->relu >= 0 ? " + relu" : "", step->next >= 0 ? " + " : "",
+                 step->next >= 0 ? plan->nodes[step->next].op->name : "", step->next_relu >= 0 ? " + relu" : "");
+        write_node(file, plan, step->node, behind);
         return;
     }
     const reel_fused *group = &plan->groups[step->group];

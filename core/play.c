@@ -128,7 +128,7 @@ static bool play_op(reel_ctx *ctx, reel_node *node)
     reel_play play = { .op = node->op, .ctx = ctx, .exec = &ctx->exec, .attrs = node->attrs, .n_in = node->n_in,
                        .n_out = node->n_out, .in = buffers, .out = buffers + node->n_in, .node = node };
     int64_t start = ctx->profile ? reel_profile_clock() : 0;
-    if (node->op->play(&play) && !ctx->error) return !ctx->profile || reel_profile_op(ctx, start, &play);
+    if (node->op->play(&play) && !ctx->error) return !ctx->profile || reel_profile_op(ctx, start, &play, NULL);
     reel_kept_forget(ctx, node);
     reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", node->op->name);
     return false;

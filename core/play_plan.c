@@ -68,6 +68,12 @@ static bool place(planned_run *run)
     return true;
 }
 
+/* Where the result of an elementwise op of one operand goes. */
+static void *result_address(const planned_run *run, int32_t node)
+{
+    return run->address[run->plan->slots[run->plan->nodes[node].slot + 1]];
+}
+
 static bool play_op_step(planned_run *run, const reel_plan_step *step)
 {
     reel_ctx *ctx = run->ctx;
@@ -85,11 +91,31 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
         if (i >= node->n_in && plan->values[v].numel > 0) empty = false;
     }
     if (step->relu >= 0) /* which has taken the place of the op's own result */
-        buffers[node->n_in].data = run->address[plan->slots[plan->nodes[step->relu].slot + 1]];
+        buffers[node->n_in].data = result_address(run, step->relu);
+    reel_play_next next = { 0 };
+    if (step->next >= 0) {
+        const reel_plan_node *behind = &plan->nodes[step->next];
+        reel_buffer *out = plan->buffers + behind->slot + behind->n_in;
+        next = (reel_play_next) { .attrs = run->list.nodes[step->next]->attrs,
+                                  .n_out = behind->n_out,
+                                  .out = out,
+                                  .relu = step->next_relu >= 0 };
+        for (int k = 0; k < behind->n_out; k++)
+            out[k].data = run->address[plan->slots[behind->slot + behind->n_in + k]];
+        if (next.relu) out[0].data = result_address(run, step->next_relu);
+    }
     if (run->list.overwrites && !reel_check_versions(ctx, node)) return false;
     if (!empty) {
-        reel_play play = { .op = op, .ctx = ctx, .exec = &ctx->exec, .attrs = node->attrs, .n_in = node->n_in, .n_out = node->n_out,
-                           .in = buffers, .out = buffers + node->n_in, .relu = step->relu >= 0,
+        reel_play play = { .op = op,
+                           .ctx = ctx,
+                           .exec = &ctx->exec,
+                           .attrs = node->attrs,
+                           .n_in = node->n_in,
+                           .n_out = node->n_out,
+                           .in = buffers,
+                           .out = buffers + node->n_in,
+                           .relu = step->relu >= 0,
+                           .next = step->next >= 0 ? &next : NULL,
                            .node = node };
         int64_t start = ctx->profile ? reel_profile_clock() : 0;
         if (!op->play(&play) || ctx->error) {
@@ -97,7 +123,8 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
             reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", op->name);
             return false;
         }
-        if (ctx->profile && !reel_profile_op(ctx, start, &play)) return false;
+        const reel_op *behind = step->next >= 0 ? run->list.nodes[step->next]->op : NULL;
+        if (ctx->profile && !reel_profile_op(ctx, start, &play, behind)) return false;
     }
     if (op->flags & REEL_OP_INPLACE) {
         int writes = op->writes ? op->writes : 1;

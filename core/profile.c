@@ -84,7 +84,7 @@ bool reel_profile_span(reel_ctx *ctx, int64_t start, reel_span_kind kind, const 
     return note(ctx->profile, start, reel_profile_clock(), kind, name, 0, 0);
 }
 
-bool reel_profile_op(reel_ctx *ctx, int64_t start, const reel_play *play)
+bool reel_profile_op(reel_ctx *ctx, int64_t start, const reel_play *play, const reel_op *next)
 {
     int64_t end = reel_profile_clock();
     char name[NAME_BYTES], shape[REEL_SHAPE_TEXT];
@@ -100,8 +100,10 @@ bool reel_profile_op(reel_ctx *ctx, int64_t start, const reel_play *play)
     double flops = play->op->flops ? play->op->flops(play) : play->op->pointwise ? (double)result->numel : 0;
     reel_shape of = { .ndim = result->ndim };
     memcpy(of.dim, result->shape, (size_t)of.ndim * sizeof of.dim[0]);
-    snprintf(name, sizeof name, "%s%s %s %s", play->op->name, play->relu ? " + relu" : "", reel_dtype_name(result->dtype),
-             reel_shape_format(of, shape));
+    for (int k = 0; next && k < play->next->n_out; k++)
+        bytes += (double)play->next->out[k].numel * (double)reel_dtype_size(play->next->out[k].dtype);
+    snprintf(name, sizeof name, "%s%s%s%s%s %s %s", play->op->name, play->relu ? " + relu" : "", next ? " + " : "", next ? next->name : "",
+             next && play->next->relu ? " + relu" : "", reel_dtype_name(result->dtype), reel_shape_format(of, shape));
     return note(ctx->profile, start, end, REEL_SPAN_OP, name, bytes, flops + (play->relu ? (double)result->numel : 0));
 }
 

@@ -6,6 +6,7 @@
 #include <reel/core/op.h>
 #include <reel/ops/conv_algo.h>
 #include <reel/ops/conv_ops.h>
+#include <reel/ops/pool_geometry.h>
 #include <reel/ops/reduce.h>
 #include <string.h>
 
@@ -200,8 +201,34 @@ static bool play_conv(const reel_play *play)
     const reel_buffer *x = &play->in[0], *w = &play->in[1], *y = &play->out[0];
     reel_conv_geom g = geometry(a, x, w, y);
     reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu, .play = play };
-    bool ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
+    bool ok;
+    if (play->next) {
+        reel_conv_pool pool = { .y = play->next->out[0].data, .relu = play->next->relu };
+        if (play->next->n_out > 1) pool.taps = play->next->out[1].data;
+        epilogue.pool = &pool;
+        ok = reel_conv_images.forward(play->exec, &g, x->data, w->data, &epilogue, NULL);
+    } else {
+        ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
+    }
     return ok ? true : reel_play_out_of_memory(play);
+}
+
+static reel_buffer buffer_of(reel_tensor *t, reel_shape *shape)
+{
+    *shape = reel_shape_of(t);
+    return (reel_buffer) { .shape = shape->dim, .ndim = shape->ndim, .dtype = reel_dtype_of(t) };
+}
+
+/* A max pool of pairs behind the algorithm that has the results of a window at hand. */
+static bool folds_conv(const reel_op_pair *fold)
+{
+    const reel_conv_attrs *a = fold->attrs;
+    reel_tensor *result = fold->tensors[fold->n_in];
+    reel_shape x, w, y;
+    reel_buffer in = buffer_of(fold->tensors[0], &x), weight = buffer_of(fold->tensors[1], &w), out = buffer_of(result, &y);
+    if (a->rank != 2 || x.ndim != 4 || reel_numel(result) == 0 || reel_numel(fold->tensors[0]) == 0) return false;
+    reel_conv_geom g = geometry(a, &in, &weight, &out);
+    return reel_max_pool_is_pairs(fold->next, fold->next_attrs, g.out[1], g.out[2]) && reel_conv_by_images(&g, a->algo);
 }
 
 static bool play_conv_transpose(const reel_play *play)
@@ -315,19 +342,20 @@ static bool vjp_weight_grad(reel_vjp *vjp)
 
 enum { BIAS_IS_OPTIONAL = 1 << 2 };
 
-#define OP(op_name, rules, may_lack, kind)                                                                             \
+#define OP(op_name, rules, may_lack, kind, folds_)                                                                     \
     {                                                                                                                  \
         .name = op_name, .infer = infer_##rules, .play = play_##rules, .vjp = vjp_##rules,                             \
-        .flags = kind, .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack, .flops = flops_##rules             \
+        .flags = kind, .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack, .flops = flops_##rules,            \
+        .folds = folds_                                                                                                \
     }
 static const reel_op ops[3][3] = {
-    { OP("conv1d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU), OP("conv2d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU),
-      OP("conv3d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU) },
-    { OP("conv_transpose1d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU),
-      OP("conv_transpose2d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU),
-      OP("conv_transpose3d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU) },
-    { OP("conv1d_weight_grad", weight_grad, 0, 0), OP("conv2d_weight_grad", weight_grad, 0, 0),
-      OP("conv3d_weight_grad", weight_grad, 0, 0) },
+    { OP("conv1d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL), OP("conv2d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, folds_conv),
+      OP("conv3d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL) },
+    { OP("conv_transpose1d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL),
+      OP("conv_transpose2d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL),
+      OP("conv_transpose3d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL) },
+    { OP("conv1d_weight_grad", weight_grad, 0, 0, NULL), OP("conv2d_weight_grad", weight_grad, 0, 0, NULL),
+      OP("conv3d_weight_grad", weight_grad, 0, 0, NULL) },
 };
 #undef OP
 

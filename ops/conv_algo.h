@@ -30,7 +30,16 @@ typedef struct reel_conv_epilogue {
     const void *bias;
     bool relu;
     const reel_play *play; /* whose input 1 is the weight, for reel_play_keep; or NULL */
+    const struct reel_conv_pool *pool; /* asked only of reel_conv_images, forward in two dimensions: instead of the result */
 } reel_conv_epilogue;
+
+/* y[n, k, i, j] = the maximum of the 2 x 2 results from (2 i, 2 j) on, then max(0, .) if relu; taps, where not NULL, tell
+ * which of them it is, row by row (a NaN wins). */
+typedef struct reel_conv_pool {
+    void *y;
+    uint8_t *taps;
+    bool relu;
+} reel_conv_pool;
 
 /* Memory for the weight in an algorithm's layout, which tag and size tell apart: kept from play to play where it may be
  * (ready: it is filled), or scratch. NULL when memory is short. A layout (< 64) is of one algorithm and of one of
@@ -64,6 +73,9 @@ extern const reel_conv_impl reel_conv_fft;
 
 /* The algorithm a pass is played with: `wanted` when it supports the pass, else the one of least cost. */
 const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted);
+
+/* Whether the forward pass is played by reel_conv_images whatever has been measured, as it is (no axes joined). */
+bool reel_conv_by_images(const reel_conv_geom *g, reel_conv_algo wanted);
 
 /* All of them, in no order. */
 extern const reel_conv_impl *const reel_conv_impls[];

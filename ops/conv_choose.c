@@ -2,6 +2,7 @@
 // From a convolution's geometry to the algorithm that plays it, and the parts all algorithms share.
 #include <math.h>
 #include <reel/ops/conv_algo.h>
+#include <stdlib.h>
 #include <string.h>
 
 const reel_conv_impl *const reel_conv_impls[] = {
@@ -95,6 +96,13 @@ static reel_conv_geom simplified(const reel_conv_geom *g)
     }
     if (!is_point(&s, 0)) merge_axis(&s, 0);
     return s;
+}
+
+bool reel_conv_by_images(const reel_conv_geom *g, reel_conv_algo wanted)
+{
+    reel_conv_geom s = simplified(g);
+    if (memcmp(s.in, g->in, sizeof s.in) != 0 || (wanted == REEL_CONV_AUTO && getenv("REEL_CONV_AUTOTUNE"))) return false;
+    return reel_conv_choose(&s, REEL_CONV_FORWARD, wanted) == &reel_conv_images;
 }
 
 void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volume, const reel_conv_epilogue *epilogue,

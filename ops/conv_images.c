@@ -96,12 +96,12 @@ typedef struct images {
     reel_conv_places places;
     reel_conv_gather gather;
     int64_t depth;
-    int64_t lines, bands; /* result rows of a band; bands of an image */
-    int64_t together;     /* panels of a chunk, which share their tables */
-    int64_t first, here;  /* image of what is turned, and panels of it */
+    int64_t all_lines, lines, bands; /* result rows, and those of a band; bands of an image */
+    int64_t together;                /* panels of a chunk, which share their tables */
+    int64_t first, here;             /* image of what is turned, and panels of it */
     void *turned;
-    char *scratch; /* of each worker: two tables of offsets, sums */
-    size_t scratch_size, sums_at;
+    char *scratch; /* of each worker: two tables of offsets, sums, a pool's taps */
+    size_t scratch_size, sums_at, taps_at;
 } images;
 
 /* The taps of an axis that result m has within the image: [low, high), and where the first of them lies. */
@@ -164,6 +164,7 @@ static void multiply_point(const images *p, reel_gemm *gemm, int64_t panels, con
     }
 }
 
+/* Sums to their places: [output][point][image] to [image][output][point]. */
 static void unpack(const images *p, int64_t image, int64_t group, int64_t point, int64_t points, const void *sums)
 {
     int64_t here = smaller(p->n - image, p->k.panel);
@@ -177,13 +178,35 @@ static void unpack(const images *p, int64_t image, int64_t group, int64_t point,
     }
 }
 
+/* Pools pairs of the lines of sums where they lie, and unpacks what is left of them. */
+static void unpack_pooled(const images *p, int64_t image, int64_t group, int64_t line, int64_t lines, void *sums,
+                          uint8_t *taps)
+{
+    const reel_conv_pool *pool = p->epilogue->pool;
+    int64_t width = p->gather.grid[2], windows = width / 2, points = lines / 2 * windows, panel = p->k.panel;
+    int64_t here = smaller(p->n - image, panel), channels = p->groups * p->outputs, point = line / 2 * windows;
+    for (int64_t o = 0; o < p->outputs; o++)
+        for (int64_t i = 0; i < lines / 2; i++) {
+            int64_t from = (o * lines + 2 * i) * width * panel, to = (o * points + i * windows) * panel;
+            p->k.conv->pool_turned(windows, panel, at(sums, from, p->k.size), at(sums, from + width * panel, p->k.size),
+                                   pool->relu, at(sums, to, p->k.size), pool->taps ? taps + to : NULL);
+        }
+    unpack(p, image, group, point, points, sums);
+    for (int64_t o = 0; o < p->outputs && pool->taps; o++)
+        for (int64_t l = 0; l < here; l++) {
+            uint8_t *to = pool->taps + ((image + l) * channels + group * p->outputs + o) * p->places.dst_c + point;
+            const uint8_t *from = taps + o * points * panel + l;
+            for (int64_t q = 0; q < points; q++) to[q] = from[q * panel];
+        }
+}
+
 static void band_chunk(void *arg, int64_t chunk, int worker)
 {
     const images *p = arg;
     const int64_t *grid = p->gather.grid, *size = p->src_size;
     int64_t band = chunk % p->bands, group = chunk / p->bands % p->groups;
     int64_t panel = chunk / p->bands / p->groups * p->together, panels = smaller(p->together, p->here - panel);
-    int64_t from = band * p->lines, lines = smaller(p->lines, grid[0] * grid[1] - from), points = lines * grid[2];
+    int64_t from = band * p->lines, lines = smaller(p->lines, p->all_lines - from), points = lines * grid[2];
     int64_t plane = reel_conv_volume(size), in_stride = reel_conv_volume(p->kernel);
     char *scratch = p->scratch + (size_t)worker * p->scratch_size, *sums = scratch + p->sums_at;
     int64_t *a_off = (int64_t *)scratch, *b_off = a_off + p->depth;
@@ -215,8 +238,37 @@ static void band_chunk(void *arg, int64_t chunk, int worker)
                            p->groups * of_panel, at(sums, (line * grid[2] + x) * p->k.panel, p->k.size), of_sums);
         }
     }
-    for (int64_t i = 0; i < panels; i++)
-        unpack(p, p->first + (panel + i) * p->k.panel, group, from * grid[2], points, at(sums, i * of_sums, p->k.size));
+    for (int64_t i = 0; i < panels; i++) {
+        int64_t image = p->first + (panel + i) * p->k.panel;
+        void *results = at(sums, i * of_sums, p->k.size);
+        if (p->epilogue->pool)
+            unpack_pooled(p, image, group, from, lines, results, (uint8_t *)scratch + p->taps_at);
+        else
+            unpack(p, image, group, from * grid[2], points, results);
+    }
+}
+
+/* Cuts result rows into bands for images that are turned `panels` at a time, and gets the workers' scratch. */
+static bool cut_bands(images *p, int64_t panels)
+{
+    const reel_conv_gather *gather = &p->gather;
+    const int64_t *grid = gather->grid, size = (int64_t)p->k.size;
+    int64_t unit = p->epilogue->pool ? 2 : 1,
+            rows = gather->taps[0] * gather->taps[1] * p->src_size[2]; /* that a line sees */
+    p->together =
+        smaller(smaller(panels, TOGETHER), larger(1, TOGETHER_BYTES / (p->inputs * rows * p->k.panel * size)));
+    p->all_lines = grid[0] * grid[1] / unit * unit;
+    int64_t line = p->together * p->outputs * grid[2] * p->k.panel * size;
+    int64_t bands =
+        larger(blocks(p->all_lines * line, SUMS_BYTES), blocks(CHUNKS, blocks(panels, p->together) * p->groups));
+    p->lines = blocks(blocks(p->all_lines, smaller(p->all_lines, bands)), unit) * unit;
+    p->bands = blocks(p->all_lines, p->lines);
+    p->sums_at = (size_t)blocks(2 * p->depth * (int64_t)sizeof(int64_t), 64) * 64;
+    p->taps_at = p->sums_at + (size_t)blocks(p->lines * line, 64) * 64;
+    int64_t taps = p->epilogue->pool ? p->outputs * (p->lines / 2) * (grid[2] / 2) * p->k.panel : 0;
+    p->scratch_size = p->taps_at + (size_t)blocks(taps, 64) * 64;
+    p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
+    return p->scratch != NULL;
 }
 
 static bool run_gather(void *arg, const reel_conv_gather *gather)
@@ -234,25 +286,14 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     int64_t size[3] = { p->places.size[0], p->places.size[1], p->places.size[2] };
     if (whole) {
         p->places.grid[0] = p->places.grid[1] = p->places.size[0] = p->places.size[1] = 1;
-        p->places.grid[2] = p->places.size[2] = reel_conv_volume(gather->grid);
+        p->places.grid[2] = p->places.size[2] = p->epilogue->pool ? p->places.dst_c : reel_conv_volume(gather->grid);
     }
     p->depth = p->inputs * reel_conv_volume(gather->taps);
 
     int64_t image = p->groups * p->inputs * reel_conv_volume(p->src_size), of_panel = image * p->k.panel;
     int64_t panels = larger(1, smaller(blocks(p->n, p->k.panel), TURNED_BYTES / (of_panel * (int64_t)p->k.size)));
-    int64_t all = gather->grid[0] * gather->grid[1],
-            line = p->outputs * gather->grid[2] * p->k.panel * (int64_t)p->k.size;
-    int64_t rows = p->inputs * gather->taps[0] * gather->taps[1] * p->src_size[2] * p->k.panel; /* that a line sees */
-    p->together = smaller(smaller(panels, TOGETHER), larger(1, TOGETHER_BYTES / (rows * (int64_t)p->k.size)));
-    line *= p->together;
-    p->bands = larger(blocks(all * line, SUMS_BYTES), blocks(CHUNKS, blocks(panels, p->together) * p->groups));
-    p->lines = blocks(all, smaller(all, p->bands));
-    p->bands = blocks(all, p->lines);
-    p->sums_at = (size_t)blocks(2 * p->depth * (int64_t)sizeof(int64_t), 64) * 64;
-    p->scratch_size = p->sums_at + (size_t)blocks(p->lines * line, 64) * 64;
-    p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
     p->turned = reel_scratch(p->k.exec, reel_bytes((size_t)(panels * of_panel), p->k.size));
-    if (!p->scratch || !p->turned) return false;
+    if (!p->turned || !cut_bands(p, panels)) return false;
     turn t = { .k = &p->k, .channels = p->groups * p->inputs, .to = p->turned };
     memcpy(t.size, p->src_size, sizeof t.size);
     memcpy(t.extent, p->src_size, sizeof t.extent);
@@ -281,8 +322,8 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
                  .weight = weight,
                  .crossed = !fwd,
                  .epilogue = epilogue };
-    p.places.dst = dst;
-    p.places.dst_c = reel_conv_volume(to);
+    p.places.dst = epilogue->pool ? epilogue->pool->y : dst;
+    p.places.dst_c = epilogue->pool ? (to[1] / 2) * (to[2] / 2) : reel_conv_volume(to);
     p.places.dst_n = p.places.dst_c * p.outputs * g->groups;
     bool reached = true; /* every point of an input gradient by some tap */
     for (int i = 0; i < 3; i++) {

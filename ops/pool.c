@@ -268,6 +268,15 @@ static const reel_op *max_op(int axes, bool adaptive)
     return ops[adaptive][axes - 1];
 }
 
+bool reel_max_pool_is_pairs(const reel_op *op, const void *attrs, int64_t h, int64_t w)
+{
+    const reel_pool_attrs *a = attrs;
+    if (op != &reel_op_max_pool2d || h < 2 || w < 2 || (a->ceil_mode && (h | w) & 1)) return false;
+    for (int i = 1; i < 3; i++)
+        if (a->kernel[i] != 2 || a->stride[i] != 2 || a->padding[i] != 0 || a->dilation[i] != 1) return false;
+    return true;
+}
+
 // ---- functions ----
 
 // With `indices` NULL the taps are kept only where a gradient may be asked for.

@@ -38,6 +38,9 @@ int64_t reel_pool_planes(const reel_buffer *b, int axes);
 bool reel_pool_plane_of(const reel_play *play, const int64_t in[3], const int64_t out[3], bool averages,
                         reel_pool_plane *plane);
 
+/* Whether `op` is a max pool of 2 x 2 windows with stride 2 and no padding, in images of height and width h, w. */
+bool reel_max_pool_is_pairs(const reel_op *op, const void *attrs, int64_t h, int64_t w);
+
 /* Planes to a chunk of parallel work, by their size alone. */
 int64_t reel_pool_chunk(int64_t in_plane, int64_t out_plane);
 

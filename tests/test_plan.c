@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The planner: same values as one op at a time, repeated steps that plan and allocate nothing, graphs that change.
+#define _POSIX_C_SOURCE 200809L
 #include <criterion/criterion.h>
 #include <math.h>
 #include <reel/reel.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +94,81 @@ Test(plan, gives_the_same_bits_at_any_number_of_threads)
             reel_ctx_free(c);
         }
     }
+}
+
+typedef struct pooled_case {
+    int64_t n, c, k, side, kernel, groups;
+    bool relu_before, relu_behind, gradient, not_a_number, ceil;
+    reel_dtype dtype;
+} pooled_case;
+
+/* A convolution, a max pool and relus: the pooled values, then the gradients by image and weight, as doubles. */
+static int64_t pooled(reel_ctx *c, const pooled_case *s, bool keep, double *values)
+{
+    int64_t count = 0;
+    REEL_SCOPE(c)
+    {
+        reel_generator random = { .seed = 5 };
+        reel_tensor *x = reel_randn(c, &random, REEL_SHAPE(s->n, s->c, s->side, s->side + 1), s->dtype, 0, 1);
+        reel_tensor *w = reel_randn(c, &random, REEL_SHAPE(s->k, s->c / s->groups, s->kernel, s->kernel), s->dtype, 0, 1);
+        reel_tensor *bias = reel_randn(c, &random, REEL_SHAPE(s->k), s->dtype, 0, 1), *grads[2] = { NULL, NULL };
+        if (s->not_a_number) x = reel_where(reel_gt_scalar(x, 2.5), reel_full(c, REEL_SHAPE(1), s->dtype, NAN), x);
+        reel_eval(x);
+        x = reel_set_requires_grad(reel_detach(x), s->gradient);
+        reel_set_requires_grad(w, s->gradient);
+        reel_tensor *y = reel_conv2d(x, w, bias, &(reel_conv_opts) { .groups = s->groups, .padding = { 1, 1 } }), *result = y;
+        if (s->relu_before) result = reel_relu(result);
+        result = reel_max_pool2d(result, &(reel_pool_opts) { .kernel = { 2, 2 }, .ceil_mode = s->ceil });
+        if (s->relu_behind) result = reel_relu(result);
+        if (s->gradient) reel_grad(&result, 1, (reel_tensor *[]) { x, w }, 2, (reel_tensor *[]) { NULL }, grads);
+        reel_tensor *all[] = { result, grads[0], grads[1], keep ? y : NULL };
+        for (int i = 0; i < 4; i++) {
+            if (!all[i]) continue;
+            reel_tensor *wide = reel_cast(all[i], REEL_F64);
+            const double *data = reel_data_f64(wide);
+            for (int64_t k = 0; data && k < reel_numel(wide); k++) values[count++] = data[k];
+        }
+    }
+    return count;
+}
+
+Test(plan, pools_behind_a_convolution_without_its_result)
+{
+    static const pooled_case cases[] = {
+        { 64, 1, 8, 28, 7, 1, false, true, true, false, false, REEL_F32 }, { 70, 3, 10, 13, 5, 1, false, false, true, false, false, REEL_F32 },
+        { 64, 4, 6, 12, 5, 2, true, false, false, false, false, REEL_F32 }, { 64, 2, 5, 11, 5, 1, true, true, false, true, false, REEL_F32 },
+        { 64, 2, 5, 11, 5, 1, false, true, true, true, false, REEL_F32 },  { 33, 3, 4, 9, 5, 1, true, true, true, false, false, REEL_F64 },
+        { 64, 2, 3, 10, 5, 1, false, true, true, false, true, REEL_F32 },  { 64, 1, 1, 9, 3, 1, false, true, true, false, false, REEL_F32 },
+    };
+    enum { MOST = 1 << 20 };
+    double *a = malloc(MOST * sizeof *a), *b = malloc(MOST * sizeof *b);
+    reel_ctx *eager = reel_ctx_new(&(reel_ctx_opts) { .eager = true });
+    setenv("REEL_CONV_ALGO", "images", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int keep = 0; keep < 2; keep++) {
+            int64_t n = pooled(ctx, &cases[i], keep, a), m = pooled(eager, &cases[i], keep, b);
+            cr_assert(n == m && n > 0 && n <= MOST, "case %zu: %lld and %lld values", i, (long long)n, (long long)m);
+            for (int64_t k = 0; k < n; k++)
+                cr_assert(a[k] == b[k] || (isnan(a[k]) && isnan(b[k])), "case %zu, value %lld: %g and %g", i, (long long)k, a[k], b[k]);
+        }
+    unsetenv("REEL_CONV_ALGO");
+    cr_assert_eq(reel_ctx_error(eager), REEL_OK, "%s", reel_ctx_error_message(eager));
+    reel_ctx_free(eager);
+    free(a);
+    free(b);
+}
+
+Test(plan, says_what_is_played_with_a_convolution)
+{
+    char text[4096] = "";
+    FILE *file = fmemopen(text, sizeof text, "w");
+    reel_tensor *x = reel_randn(ctx, NULL, REEL_SHAPE(64, 1, 28, 28), REEL_F32, 0, 1), *w = reel_randn(ctx, NULL, REEL_SHAPE(8, 1, 7, 7), REEL_F32, 0, 1);
+    reel_eval_all((reel_tensor *[]) { x, w }, 2);
+    reel_tensor *y = reel_relu(reel_max_pool2d(reel_conv2d(x, w, NULL, NULL), &(reel_pool_opts) { .kernel = { 2, 2 } }));
+    reel_eval(y);
+    cr_assert(file && reel_plan_write(ctx, file));
+    fclose(file);
+    cr_expect(strstr(text, "conv2d + max_pool2d + relu("), "%s", text);
 }
 
 Test(plan, of_a_repeated_step_is_found_and_allocates_nothing)

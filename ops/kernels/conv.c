@@ -49,7 +49,7 @@ static int cut_runs(const int64_t grid[3], int64_t q0, int width, run runs[REEL_
 #define KERNELS(t)                                                                                                     \
     {                                                                                                                  \
         .pack = pack_##t, .unpack = unpack_##t, .unpack_turned = unpack_turned_##t, .pad = pad_##t, .dot = dot_##t,    \
-        .add_lanes = add_lanes_##t, .pack_weights = pack_weights_##t,                                                  \
+        .add_lanes = add_lanes_##t, .pack_weights = pack_weights_##t, .pool_turned = pool_turned_##t,                  \
     }
 
 const reel_conv_kernels REEL_KERNEL_TABLE(conv) = {

@@ -58,6 +58,10 @@ typedef struct reel_conv_kernels_of {
     /* to[(c * taps + t) * step + l] = from[l * lane_stride + c * in_stride + tap[t]] for l < lanes, 0 up to `width`. */
     void (*pack_weights)(int64_t inputs, int64_t taps, const int64_t *tap, const void *from, int64_t in_stride,
                          int64_t lane_stride, int64_t lanes, int64_t width, void *to, int64_t step);
+    /* Of `windows` windows of 2 x 2 points from the rows `upper` and `lower` of points of `panel` lanes: to[window][lane] =
+     * act(the maximum), taps[window][lane] = its place 0 to 3, unless NULL; a NaN wins. `to` may be `upper`. */
+    void (*pool_turned)(int64_t windows, int64_t panel, const void *upper, const void *lower, bool relu, void *to,
+                        uint8_t *taps);
     void (*pad)(const reel_conv_band *band);
     void (*dot)(const reel_conv_dot *dot);
     /* to[i] = the sum of the lanes of the sum of the vectors from[i] of all shares, `apart` elements apart, for i < count. */
