@@ -57,6 +57,11 @@ static void product_chunk(void *arg, int64_t chunk, int worker)
         p.b_j = forward ? j->w.of_view : lanes, p.b_r = forward ? lanes : j->w.of_view, p.b_point = j->w.of_point;
         p.c_i = to->of_view, p.c_j = lanes, p.c_point = to->of_point;
     }
+    for (int i = 0; i < 4 && block == 0; i++) { /* points that are their own negatives */
+        const int64_t *n = j->cut.n;
+        int64_t own = i / 2 * (n[0] / 2) * n[1] + i % 2 * (n[1] / 2);
+        if ((i < 2 || n[0] > 1) && (i % 2 == 0 || n[1] > 1)) p.real[p.n_real++] = own - point;
+    }
     j->x.kernels->multiply(&p);
 }
 

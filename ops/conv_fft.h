@@ -17,7 +17,7 @@ typedef struct reel_fft_side {
 } reel_fft_side;
 
 /* A pass cut into transforms of n[0] x n[1] x n[2] points. Rows (axis 2) are transformed by themselves. Of their
- * n[2] / 2 + 1 frequencies `lanes` make a block: a block's columns (axes 0 and 1) are transformed side by side.
+ * n[2] / 2 frequencies (the last one is with the first) `lanes` make a block: a block's columns (axes 0 and 1) are transformed side by side.
  */
 typedef struct reel_fft_cut {
     int64_t n[3], tiles, views;

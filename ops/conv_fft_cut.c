@@ -151,7 +151,7 @@ static bool within_reason(const reel_conv_geom *g, const reel_fft_cut *c)
 /* The rest of a cut whose axes are there. */
 static void finish_cut(const reel_conv_geom *g, reel_fft_cut *c)
 {
-    int64_t c_per = g->c / g->groups, half = c->n[2] / 2 + 1;
+    int64_t c_per = g->c / g->groups;
     c->x.channels = g->c;
     c->y.channels = g->k;
     c->w.channels = c_per;
@@ -162,7 +162,7 @@ static void finish_cut(const reel_conv_geom *g, reel_fft_cut *c)
     c->views = g->n * c->tiles;
     c->columns = c->n[0] * c->n[1];
     c->lanes = c->columns == 1 && c_per * (g->k / g->groups) < 16 && c->n[2] >= 128 ? 64 : 8;
-    c->blocks = blocks(half, c->lanes);
+    c->blocks = blocks(c->n[2] / 2, c->lanes);
 }
 
 bool reel_fft_choose(const reel_conv_geom *g, reel_conv_pass pass, reel_fft_cut *best, double *cost)

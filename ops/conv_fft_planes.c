@@ -65,6 +65,15 @@ static void *spectrum_of(const reel_fft_spectra *s, int64_t block, int64_t plane
     return at(s, s->spectra, block * s->of_block + plane / channels * s->of_view + plane % channels * LANES);
 }
 
+static void columns(const reel_fft_spectra *s, int64_t block, int64_t plane, void *lines, int64_t ahead, void *work,
+                    bool back)
+{
+    void *spectrum = spectrum_of(s, block, plane);
+    if (back && block == 0) s->kernels->pair(spectrum, s->cut->n, s->of_point, back);
+    reel_fft_columns_transform(s, lines, spectrum, ahead, work, back);
+    if (!back && block == 0) s->kernels->pair(spectrum, s->cut->n, s->of_point, back);
+}
+
 static void planes_chunk(const reel_fft_spectra *s, int64_t chunk, char *scratch, bool back)
 {
     int64_t first = chunk * s->together, last = smaller(s->views * s->side->channels, first + s->together);
@@ -74,8 +83,8 @@ static void planes_chunk(const reel_fft_spectra *s, int64_t chunk, char *scratch
     for (int64_t block = 0; block < s->cut->blocks; block++)
         for (int64_t p = first; p < last; p++) {
             int64_t ahead = p + 1 < last ? LANES : s->of_block - (last - first - 1) * LANES;
-            reel_fft_columns_transform(s, at(s, lines, block * s->of_lines + (p - first) * rows * LANES),
-                                       spectrum_of(s, block, p), ahead, scratch + s->work_at, back);
+            columns(s, block, p, at(s, lines, block * s->of_lines + (p - first) * rows * LANES), ahead,
+                    scratch + s->work_at, back);
         }
     if (back) reel_fft_rows_transform(s, first * rows, (last - first) * rows, lines, scratch, back);
 }
@@ -93,7 +102,7 @@ static void columns_chunk(const reel_fft_spectra *s, int64_t chunk, char *scratc
 {
     int64_t planes = s->views * s->side->channels, block = chunk / planes, plane = chunk % planes;
     void *lines = at(s, s->lines, block * s->of_lines + plane * s->side->rows * LANES);
-    reel_fft_columns_transform(s, lines, spectrum_of(s, block, plane), LANES, scratch + s->work_at, back);
+    columns(s, block, plane, lines, LANES, scratch + s->work_at, back);
 }
 
 static int64_t rows_chunks(const reel_fft_spectra *s)

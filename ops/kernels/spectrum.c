@@ -21,7 +21,7 @@
 #define KERNELS(t)                                                                                                     \
     {                                                                                                                  \
         .load = load_##t, .store = store_##t, .split = split_##t, .join = join_##t, .multiply = multiply_##t,          \
-        .columns = columns_##t,                                                                                        \
+        .columns = columns_##t, .pair = pair_##t,                                                                      \
     }
 
 const reel_spectrum_kernels REEL_KERNEL_TABLE(spectrum) = { .f32 = KERNELS(f32), .f64 = KERNELS(f64) };

@@ -3,6 +3,10 @@
 //
 // Complex numbers are interleaved pairs. Real rows go through complex transforms in twos, z = a + i b: with Z the
 // transform of z over n points, those of a and b are (Z[k] + conj Z[n - k]) / 2 and (Z[k] - conj Z[n - k]) / 2i.
+//
+// n is even, and a row's spectrum has n / 2 numbers: frequencies 0 and n / 2 are real, and share the place of frequency 0.
+// A column there is the transform of d + i e with d and e real, D + i E; its numbers q and -q are taken apart into D[q] and
+// E[q]. Where q is -q, D[q] and E[q] are real and stay together, and a product multiplies each by its own.
 #ifndef REEL_OPS_KERNELS_SPECTRUM_H
 #define REEL_OPS_KERNELS_SPECTRUM_H
 
@@ -31,6 +35,8 @@ typedef struct reel_spectrum_product {
     int64_t i, j, depth, points;
     int64_t a_i, a_r, a_point, b_j, b_r, b_point, c_i, c_j, c_point;
     bool add;
+    int n_real;
+    int64_t real[4]; /* points whose first number is a pair of real ones */
 } reel_spectrum_product;
 
 enum { REEL_SPECTRUM_PASSES = 16 };
@@ -62,6 +68,8 @@ typedef struct reel_spectrum_kernels_of {
     void (*split)(void *line, int64_t n, int64_t blocks, int64_t lanes, int64_t stride, void *const to[2]);
     /* The reverse: line[k] = A[k] + i B[k] and line[n - k] = conj A[k] + i conj B[k], up to line[n]. */
     void (*join)(void *const from[2], int64_t n, int64_t blocks, int64_t lanes, int64_t stride, void *line);
+    /* Numbers q and -q of n[0] x n[1] taken apart, or put together again. */
+    void (*pair)(void *spectrum, const int64_t n[2], int64_t of_point, bool back);
     void (*multiply)(const reel_spectrum_product *product);
     /* `work` has room for 2 n points. */
     void (*columns)(const reel_spectrum_columns *columns, const reel_spectrum_points *from, const reel_spectrum_points *to,
