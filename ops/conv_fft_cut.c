@@ -58,6 +58,17 @@ static bool one_tile(const reel_conv_geom *g, reel_conv_pass pass, int i, int64_
     return n >= total + reach - 1 - pad && n >= pad + smaller(g->in[i], total + reach - 1 - pad);
 }
 
+/* Of the one tile of an axis, the elements that there are. */
+static void trim(reel_fft_side *side, int i)
+{
+    int64_t low = side->first[i] < 0 ? -side->first[i] : 0, most = side->size[i] - side->first[i] - low;
+    int64_t count = smaller(side->count[i] - low, most);
+    if (count < 1) return;
+    side->first[i] += low;
+    side->at[i] += low * side->spread[i];
+    side->count[i] = count;
+}
+
 /* Axis i of the sides for transforms of n points. False when n is too short. */
 static bool cut_axis(const reel_conv_geom *g, reel_conv_pass pass, int i, int64_t n, reel_fft_cut *cut)
 {
@@ -87,6 +98,7 @@ static bool cut_axis(const reel_conv_geom *g, reel_conv_pass pass, int i, int64_
         x->count[i] = smaller(n, tile + reach - 1);
         x->at[i] = y->at[i] = y->first[i] = 0;
         y->count[i] = blocks(tile, s);
+        if (tiles == 1) trim(x, i);
         return true;
     }
     x->first[i] = 0;
@@ -108,34 +120,22 @@ static bool cut_axis(const reel_conv_geom *g, reel_conv_pass pass, int i, int64_
         y->first[i] = g->out[i];
         y->at[i] = 0;
     }
+    if (tiles == 1) trim(y, i);
     return true;
 }
 
-/* Nanoseconds for a complex point of a transform along a row, or of columns side by side. */
-static double point_of_row(int64_t n)
-{
-    double bits = log2((double)n), even = n & (n - 1) ? 1.4 : 1.2;
-    return even + (bits > 11 ? (bits - 11) * 0.7 : 0);
-}
-
-static double point_of_columns(const int64_t n[3])
-{
-    double sum = 0.5;
-    for (int i = 0; i < 2; i++)
-        if (n[i] > 1) sum += (n[i] & (n[i] - 1) ? 1.5 : 0.8) * (n[i] > 128 ? 1.5 : 1);
-    return sum;
-}
-
+/* Nanoseconds: of a complex point of a row there or back, of one of a plane's spectrum with its columns, and of a
+ * product. */
 static double cost_of(const reel_conv_geom *g, const reel_fft_cut *c)
 {
     double planes_x = (double)c->views * (double)g->c, planes_y = (double)c->views * (double)g->k,
            c_per = (double)(g->c / g->groups), planes_w = (double)g->k * c_per;
     double rows = planes_x * (double)c->x.rows + planes_y * (double)c->y.rows + planes_w * (double)c->w.rows;
-    double points = (double)(c->columns * c->lanes * c->blocks), columns = 0;
-    if (c->columns > 1) columns = (planes_x + planes_y + planes_w) * points * point_of_columns(c->n);
-    double move = (planes_x + planes_y + planes_w) * points * 0.4;
-    return 5000 + rows / 2 * (double)c->n[2] * (point_of_row(c->n[2]) + 1) + columns + move +
-           planes_y * c_per * points * 0.2;
+    double points = (double)(c->columns * c->lanes * c->blocks), bits = log2((double)c->n[2]), of_column = 0.6;
+    for (int i = 0; i < 2; i++)
+        if (c->n[i] > 1) of_column += 0.6 * (c->n[i] > 512 ? 2 : 1);
+    return 5000 + rows / 2 * ((double)c->n[2] + 16) * (1.7 + (bits > 11 ? (bits - 11) * 0.7 : 0)) +
+           (planes_x + planes_y + planes_w) * points * of_column + planes_y * c_per * points * 0.17;
 }
 
 static bool within_reason(const reel_conv_geom *g, const reel_fft_cut *c)
