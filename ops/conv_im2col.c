@@ -11,6 +11,7 @@ enum {
     DEPTH = 512,
     OUTPUTS = 192,
     ROWS = 96,                 /* blocks of the reduction, of output channels, of weight gradient rows */
+    FLIPPED_ROWS = 32,
     FIRST_CACHE = 16 << 10,    /* of columns that every six rows pass over */
     PACKED_BYTES = 256 << 10   /* of columns that are packed at once */
 };
@@ -143,6 +144,12 @@ static void pack_flipped(void *arg, int64_t chunk, int worker)
     const reel_conv_geom *g = s->g;
     int64_t c_per = g->c / g->groups, k_per = g->k / g->groups, group = chunk / c_per, c = chunk % c_per;
     int64_t at_packed = chunk * s->p.depth;
+    if (reel_conv_volume(g->kernel) == 1) { /* a transpose, some rows at a time */
+        int64_t rows = smaller(c_per - c, FLIPPED_ROWS), from = group * k_per * c_per + c;
+        if (c % FLIPPED_ROWS == 0)
+            s->p.gemm->transpose(k_per, rows, at(s->weight, from, g->dtype), c_per, at(s->packed, at_packed, g->dtype), k_per);
+        return;
+    }
     for (int64_t k = 0; k < k_per; k++) {
         int64_t from = ((group * k_per + k) * c_per + c) * reel_conv_volume(g->kernel);
         for (int64_t a = 0; a < gather->taps[0]; a++)
