@@ -159,6 +159,8 @@ static bool train(job *j)
         fflush(stdout);
         if (j->opts.out && !save_checkpoint(j)) return false;
     }
+    if (j->waited >= PATIENCE)
+        printf("stopped after %lld epochs: val_loss has not fallen for %d\n", (long long)j->epoch, PATIENCE);
     return !j->best.module || reel_module_copy(j->net.module, j->best.module);
 }
 

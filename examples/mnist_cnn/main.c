@@ -85,6 +85,8 @@ static bool run(job *j)
     if (j->history.stop == REEL_STOP_INTERRUPTED)
         return reel_fail(j->ctx, REEL_ERROR_USER, "interrupted%s",
                          j->opts.out ? "; --resume goes on from the checkpoint" : "");
+    if (j->history.stop == REEL_STOP_EARLY)
+        printf("stopped after %lld epochs: val_loss has not fallen for 2\n", (long long)j->history.epochs);
     reel_scores scores;
     const reel_metric counted = reel_metric_confusion(j->confusion);
     if (!reel_evaluate(&model, j->data.test, &counted, 1, &scores)) return false;
