@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Times what is played, and tells it as a table or as a trace.
 #define _POSIX_C_SOURCE 200809L
+#include <jansson.h>
 #include <reel/core/file.h>
 #include <reel/core/plan.h>
 #include <reel/core/profile.h>
@@ -237,17 +238,12 @@ bool reel_profile_write_table(const reel_profile *p, FILE *file)
 
 static void put_json_text(reel_writer *w, const char *text)
 {
-    reel_writer_put(w, "\"", 1);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            reel_writer_print(w, "\\%c", c);
-        else if (c < 0x20)
-            reel_writer_print(w, "\\u%04x", c);
-        else
-            reel_writer_put(w, text, 1);
-    }
-    reel_writer_put(w, "\"", 1);
+    json_t *json = json_string(text); // NULL for what is no UTF-8
+    char *quoted = json ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
+    const char *written = quoted ? quoted : "\"?\"";
+    reel_writer_put(w, written, strlen(written));
+    free(quoted);
+    json_decref(json);
 }
 
 bool reel_profile_write_trace(const reel_profile *p, const char *path)

@@ -60,6 +60,7 @@ typedef struct gather_job {
     char *to;
     const char *from;
     int64_t rows, rows_each;
+    bool sums;
     int64_t column_each; /* scatter along axis 0: columns a chunk */
 } gather_job;
 
@@ -94,19 +95,26 @@ static void row_offsets(const gather_job *job, int64_t row, int64_t *whole, int6
     }
 }
 
-static void gather_chunk(void *arg, int64_t chunk, int worker)
+/* Rows that are read, or added where `sums`. */
+static void rows_chunk(void *arg, int64_t chunk, int worker)
 {
     (void)worker;
     const gather_job *job = arg;
     int last = job->ndim - 1;
     int64_t n = job->shape[last],
             end = (chunk + 1) * job->rows_each < job->rows ? (chunk + 1) * job->rows_each : job->rows;
-    int64_t element = (int64_t)job->element, along = job->axis == last ? 0 : job->whole[last];
+    int64_t element = (int64_t)job->element, step = job->whole[job->axis];
+    int64_t along = job->axis == last ? 0 : job->whole[last];
     for (int64_t row = chunk * job->rows_each; row < end; row++) {
         int64_t whole, part;
         row_offsets(job, row, &whole, &part);
-        job->kernels->take(job->element, n, job->to + part * element, job->from + whole * element, job->index + row * n,
-                           job->whole[job->axis], along);
+        const int64_t *index = job->index + row * n;
+        if (job->sums)
+            job->kernels->add_at[job->dtype](n, job->to + whole * element, job->from + part * element, index, step,
+                                             along);
+        else
+            job->kernels->take(job->element, n, job->to + part * element, job->from + whole * element, index, step,
+                               along);
     }
 }
 
@@ -121,25 +129,8 @@ static bool play_gather(const reel_play *play)
     job.to = play->out[0].data;
     job.from = x->data;
     job.rows_each = (1 << 14) / job.shape[job.ndim - 1] + 1;
-    reel_parallel(play->exec, (job.rows + job.rows_each - 1) / job.rows_each, gather_chunk, &job);
+    reel_parallel(play->exec, (job.rows + job.rows_each - 1) / job.rows_each, rows_chunk, &job);
     return true;
-}
-
-/* Rows of index whose places cannot meet go to different chunks: leading indexes when the sum is along a later axis. */
-static void scatter_rows_chunk(void *arg, int64_t chunk, int worker)
-{
-    (void)worker;
-    const gather_job *job = arg;
-    int last = job->ndim - 1;
-    int64_t n = job->shape[last],
-            end = (chunk + 1) * job->rows_each < job->rows ? (chunk + 1) * job->rows_each : job->rows;
-    int64_t element = (int64_t)job->element, along = job->axis == last ? 0 : job->whole[last];
-    for (int64_t row = chunk * job->rows_each; row < end; row++) {
-        int64_t whole, part;
-        row_offsets(job, row, &whole, &part);
-        job->kernels->add_at[job->dtype](n, job->to + whole * element, job->from + part * element, job->index + row * n,
-                                         job->whole[job->axis], along);
-    }
 }
 
 /* Along axis 0, columns cannot meet. */
@@ -176,9 +167,11 @@ static bool scatter(const reel_play *play, const reel_buffer *index, const reel_
                       &job);
         return true;
     }
+    // Rows whose places cannot meet go to different chunks: leading indexes when the sum is along a later axis.
     int64_t block = job.axis == 0 ? job.rows : job.rows / job.shape[0]; // rows that may meet
+    job.sums = true;
     job.rows_each = block * ((1 << 14) / (block * job.shape[last]) + 1);
-    reel_parallel(play->exec, (job.rows + job.rows_each - 1) / job.rows_each, scatter_rows_chunk, &job);
+    reel_parallel(play->exec, (job.rows + job.rows_each - 1) / job.rows_each, rows_chunk, &job);
     return true;
 }
 

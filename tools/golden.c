@@ -300,7 +300,7 @@ static golden_status judge(reel_ctx *ctx, golden_case *c, const char *path, cons
     const reel_function *function = golden_function(opts->plugin, c->op);
     if (!function) return GOLDEN_UNKNOWN;
     if (c->refused) return judge_refusal(ctx, c, function, opts, report);
-    bool float32 = opts->dtype == REEL_F32;
+    bool float32 = opts->dtype == REEL_F32 && c->n_in > 0; // numbers alone have a dtype of their own
     arrays got = { .count = 0 }, rounded = { .count = 0 };
     bool done = compute(ctx, c, function, opts->dtype, &got);
     done = done && (!float32 || round_case(ctx, c, function, &rounded));
