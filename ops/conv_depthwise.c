@@ -4,14 +4,11 @@
 // An image plane is copied with its padding, its rows parted by residues of the stride, so that every tap of a row of
 // results reads neighbours.
 #include <reel/ops/conv_bands.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/depthwise.h>
 #include <string.h>
 
 enum { MOST_GROUPS = 16 }; /* whose kernels are summed side by side */
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static void *at(const void *base, int64_t index, size_t size) { return (char *)base + index * (int64_t)size; }
 
 typedef struct planes {
     const reel_exec *exec;

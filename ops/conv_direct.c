@@ -8,15 +8,11 @@
 // An input gradient is such a pass over gy for every residue of the stride. A weight gradient is six taps times vectors
 // of output channels, summed over pixels, with gy turned around.
 #include <reel/ops/conv_bands.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/gemm.h>
 
 /* Blocks of the reduction; of pixels whose sums are kept by channel; most columns and most sums kept by pixel. */
 enum { DEPTH = 256, PIXELS = 192, COLUMNS = 240, SUMS = 6144 };
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static int64_t round_up(int64_t n, int64_t unit) { return blocks(n, unit) * unit; }
-static void *at(const void *base, int64_t index, size_t size) { return (char *)base + index * (int64_t)size; }
 
 /* One gather. */
 typedef struct direct {

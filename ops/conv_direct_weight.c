@@ -4,13 +4,10 @@
 // sums[r][k] += image[pixel + tap r] * gy[k, pixel]: the image is read in place, gy is turned around block by block.
 // Shares of the bands are summed apart and added in their order at the end.
 #include <reel/ops/conv_bands.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/gemm.h>
 
 enum { PIXELS = 128, ROWS = 96 }; /* of a block of gy; of a chunk of the end */
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static void *at(const void *base, int64_t index, size_t size) { return (char *)base + index * (int64_t)size; }
 
 typedef struct weight_pass {
     const reel_exec *exec;

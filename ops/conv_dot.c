@@ -6,15 +6,12 @@
 // of the image, with zeros between; else columns are packed, a panel of pixels at a time.
 // Shares of the pixels are summed apart and added in their order at the end.
 #include <reel/ops/conv_algo.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
 #include <string.h>
 
 enum { MOST_ROWS = 64, MOST_SUMS = 8192, SHARES = 8 };
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static void *at(const void *base, int64_t index, size_t size) { return (char *)base + index * (int64_t)size; }
 
 typedef struct dots {
     const reel_exec *exec;

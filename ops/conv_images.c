@@ -7,6 +7,7 @@
 // channel is a single row of sums over several panels. A weight gradient is dot products along images and points,
 // summed by lanes.
 #include <reel/ops/conv_algo.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
 #include <string.h>
@@ -24,11 +25,6 @@ enum {
 /* Bytes of turned images at a time; most sums of a weight gradient. */
 #define TURNED_BYTES ((int64_t)8 << 20)
 #define MOST_SUMS 32768
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static void *at(const void *base, int64_t index, size_t size) { return (char *)base + index * (int64_t)size; }
 
 typedef struct kernels {
     const reel_exec *exec;
