@@ -83,7 +83,7 @@ static bool parse_entry(reel_safetensors *file, stored *entry, const json_t *val
     while (encoding < REEL_ENC_COUNT && strcmp(type_names[encoding], type) != 0) encoding++;
     if (encoding == REEL_ENC_COUNT) return bad(file, entry->name, "has an unknown dtype");
     entry->encoding = (reel_encoding)encoding;
-    int64_t bytes;
+    int64_t bytes = 0;
     if (!parse_shape(file, entry, json_object_get(value, "shape"), &bytes)) return false;
     const json_t *offsets = json_object_get(value, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
