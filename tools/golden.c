@@ -310,7 +310,7 @@ static golden_status judge(reel_ctx *ctx, golden_case *c, const char *path, cons
                  reel_ctx_error(ctx) ? reel_ctx_error_message(ctx) : "no memory");
     else
         done = compare(&got, rounded.count ? &rounded : &c->file, float32, report) ||
-               (float32 && !rounded.count && rounding_explains(ctx, c, function, &got));
+               (report->rounded = float32 && !rounded.count && rounding_explains(ctx, c, function, &got));
     arrays_free(&got);
     arrays_free(&rounded);
     return done ? GOLDEN_PASSED : GOLDEN_FAILED;

@@ -17,6 +17,7 @@ typedef struct golden_report {
     char op[64];
     char message[640]; /* why the case failed */
     int compared;      /* tensors */
+    bool rounded;      /* passed in float32 by float64's values for the rounded operands, not by the file's */
 } golden_report;
 
 /* Runs one case. The context's error is cleared afterwards. */
