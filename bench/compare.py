@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Reel and PyTorch on the same work, alternately, in one run.
 
-usage: compare.py [--rows NAME,...] [--threads N] [--json FILE] [--rounds N] [--bench PATH] [--list]
+usage: compare.py [--rows NAME,...] [--threads N] [--isa NAME] [--json FILE] [--svg FILE] [--rounds N] [--bench PATH] [--list]
 
 Needs PyTorch (CPU) and a build with -DREEL_BENCH=ON. PyTorch is taken at its best of channels_last and not, where
 there is a choice. Each row runs in rounds: some repeats of one, some of the other; the medians' ratio is reported,
-Reel's time over the peer's, so smaller is better. --rows takes any parts of row names.
+Reel's time over the peer's, so smaller is better. --rows takes any parts of row names; --isa is base, avx2 or avx512 for Reel;
+--svg draws ratios and goals. Percent of peak is of what the threads' register tiles do on operands in the first cache; Winograd
+and FFT, which multiply less than the plain loops that are counted, may pass 100.
 """
 import argparse, json, os, statistics, subprocess, sys, time
 
@@ -266,6 +268,34 @@ def run_row(bench, row, rounds):
                 gflops=flop / a / 1e9 if flop else None)
 
 
+def peak_gflops(bench, threads):
+    """6 x 64 x 128 fused multiply-adds, 4000 times, by the best of some runs of one core."""
+    bench.stdin.write("peak 30\n")
+    bench.stdin.flush()
+    return threads * 2.0 * 6 * 64 * 128 * 4000 / min(map(float, bench.stdout.readline().split())) / 1e9
+
+
+def svg(path, title, results):
+    """A bar a row on a logarithmic axis of ratios, a mark at its goal."""
+    import html, math
+    rows, left, width, line = [r for r in results if "ratio" in r], 380, 900, 17
+    low = math.floor(math.log10(min(min(r["ratio"], r["goal"]) for r in rows)))
+    x = lambda v: left + (width - left - 20) * (math.log10(v) - low) / (math.log10(3) - low)
+    height = 60 + line * len(rows)
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
+           f'<rect width="{width}" height="{height}" fill="white"/><text x="10" y="20" font-size="14">{html.escape(title)}</text>']
+    for v in [10.0 ** e for e in range(low, 1)]:
+        out.append(f'<line x1="{x(v):.1f}" y1="32" x2="{x(v):.1f}" y2="{height - 20}" stroke="{"#888" if v == 1 else "#ddd"}"/>'
+                   f'<text x="{x(v):.1f}" y="{height - 6}" text-anchor="middle">{v:g}</text>')
+    for i, r in enumerate(rows):
+        y, colour = 36 + line * i, "#2a7" if r["met"] else "#d72"
+        out.append(f'<text x="{left - 6}" y="{y + 10}" text-anchor="end">{html.escape(r["row"])}</text>'
+                   f'<rect x="{left}" y="{y}" width="{max(1.0, x(r["ratio"]) - left):.1f}" height="{line - 5}" fill="{colour}"/>'
+                   f'<line x1="{x(r["goal"]):.1f}" y1="{y - 2}" x2="{x(r["goal"]):.1f}" y2="{y + line - 3}" stroke="black" stroke-width="2"/>')
+    with open(path, "w") as file:
+        file.write("\n".join(out + ["</svg>\n"]))
+
+
 def process_rows(bench_path):
     """Figures of whole processes: memory of the seed CNN's training, and the smallest program."""
     def spawn(command):  # a small parent: a child's peak starts with what its parent had when it was made
@@ -293,6 +323,8 @@ def main():
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--json")
+    options.add_argument("--svg")
+    options.add_argument("--isa", default=os.environ.get("REEL_ISA", ""))
     options.add_argument("--bench", default=os.path.join(HERE, "..", "build", "bench", "reel_bench"))
     options.add_argument("--list", action="store_true")
     args = options.parse_args()
@@ -307,14 +339,16 @@ def main():
     import torch
     torch.set_num_threads(args.threads)
     print(f"PyTorch {torch.__version__}, {args.threads} threads, medians of {args.rounds} alternating rounds")
-    print(f"{'row':58} {'Reel ms':>10} {'peer ms':>10} {'ratio':>8} {'goal':>7}  met  GFLOP/s")
+    env = dict(os.environ, OMP_NUM_THREADS=str(args.threads), **({"REEL_ISA": args.isa} if args.isa else {}))
     bench = subprocess.Popen([bench_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                             env=dict(os.environ, OMP_NUM_THREADS=str(args.threads)))
-    results = []
+                             env=env)
+    results, peak = [], peak_gflops(bench, args.threads)
+    print(f"register tiles: {peak:.0f} GFLOP/s on {args.threads} threads{', ' + args.isa if args.isa else ''}")
+    print(f"{'row':58} {'Reel ms':>10} {'peer ms':>10} {'ratio':>8} {'goal':>7}  met  GFLOP/s  % of peak")
 
     def show(r):
         results.append(r)
-        gflops = f"{r['gflops']:.0f}" if r.get("gflops") else ""
+        gflops = f"{r['gflops']:7.0f}  {100 * r['gflops'] / peak:9.0f}" if r.get("gflops") else ""
         print(f"{r['row']:58} {r['reel_ms']:10.3f} {r['peer_ms']:10.3f} {r['ratio']:8.4f} {r['goal']:7.3f}  {'yes' if r['met'] else 'no ':3}  {gflops}", flush=True)
 
     for row in chosen:
@@ -325,13 +359,15 @@ def main():
             results.append(dict(row=row[0], error=str(error), goal=row[1], met=False))
             if bench.poll() is not None:
                 bench = subprocess.Popen([bench_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                         env=dict(os.environ, OMP_NUM_THREADS=str(args.threads)))
+                                         env=env)
     bench.stdin.close()
     bench.wait()
     if not wanted or any("memory" in part or "hello" in part for part in wanted):
         for r in process_rows(bench_path):
             show(r)
     print(f"{sum(1 for r in results if r['met'])} of {len(results)} goals met")
+    if args.svg:
+        svg(args.svg, f"Reel's time over PyTorch {torch.__version__}'s, {args.threads} threads; marks are goals", results)
     if args.json:
         with open(args.json, "w") as file:
             json.dump(results, file, indent=1)

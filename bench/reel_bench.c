@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "models.h"
 
+#include <reel/ops/kernels/gemm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,21 @@ static void run_tiny_backward(bench *b)
     reel_clear_grad(b->x);
 }
 
+/* What the machine can do: the register tile of convolutions on operands in the first cache, PEAK_FLOP on one core. */
+enum { PEAK_DEPTH = 128, PEAK_TIMES = 4000 };
+
+static void run_peak(bench *b)
+{
+    const reel_gemm_kernels_of *kernels = reel_gemm_of(reel_ctx_isa(b->ctx), REEL_F32);
+    static float a[6 * PEAK_DEPTH], columns[PEAK_DEPTH * 64], c[6 * 64];
+    static int64_t a_off[PEAK_DEPTH], b_off[PEAK_DEPTH];
+    int width = kernels->lanes * kernels->max_vectors;
+    for (int i = 0; i < PEAK_DEPTH; i++) a_off[i] = i, b_off[i] = (int64_t)i * width;
+    reel_gemm gemm = { .rows = 6, .depth = PEAK_DEPTH, .a = a, .lda = PEAK_DEPTH, .a_off = a_off, .b = columns, .b_off = b_off,
+                       .c = c, .ldc = width, .vectors = kernels->max_vectors, .cols = width };
+    for (int i = 0; i < PEAK_TIMES * 64 / width; i++) kernels->multiply(&gemm);
+}
+
 static void run_model_step(bench *b) { bench_model_step(&b->model); }
 
 static void run_model_forward(bench *b)
@@ -171,7 +187,7 @@ static bool prepare(bench *b)
         { "softmax", run_softmax, 10000, 1000, false },       { "layer_norm", run_layer_norm, 10000, 1000, false },
         { "matmul 1024", run_matmul, 1024, 1024, false },     { "matmul_backward 1024", run_matmul_backward, 1024, 1024, true },
         { "matmul 64", run_matmul, 64, 64, false },           { "matmul_backward 64", run_matmul_backward, 64, 64, true },
-        { "tiny", run_tiny, 1, 4, true },                     { "tiny_backward", run_tiny_backward, 1, 4, true },
+        { "peak", run_peak, 1, 4, false },                    { "tiny", run_tiny, 1, 4, true },                     { "tiny_backward", run_tiny_backward, 1, 4, true },
     };
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (strcmp(b->row, plain[i].row) != 0) continue;
