@@ -303,8 +303,8 @@ def process_rows(bench_path):
         answer = subprocess.run([peak] + command, capture_output=True, text=True, check=True).stdout.split()
         return float(answer[0]), float(answer[1]) / 1024, int(answer[2])
     step = "import sys; sys.path.insert(0, %r); import compare\nf = dict(compare.peer_model('cnn', 128, True))['channels_last']\nfor _ in range(10): f()" % HERE
-    _, ours = spawn([bench_path, "model cnn 128 train", "10"])
-    _, theirs = spawn([sys.executable, "-c", step])
+    _, ours, _ = spawn([bench_path, "model cnn 128 train", "10"])
+    _, theirs, _ = spawn([sys.executable, "-c", step])
     out = [dict(row="seed CNN training, peak resident memory (MB)", reel_ms=ours, peer_ms=theirs, ratio=ours / theirs, goal=0.33,
                 met=ours / theirs <= 0.33)]
     hello = os.path.join(os.path.dirname(bench_path), "reel_hello")
