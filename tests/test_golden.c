@@ -13,6 +13,11 @@ static int run(const char *prefix, reel_dtype dtype, const char *isa)
     cr_assert_gt(count, 0, "there are no cases");
     reel_ctx *ctx = reel_ctx_new(&(reel_ctx_opts) { .isa = isa });
     cr_assert_not_null(ctx);
+    if (reel_ctx_error(ctx) == REEL_ERROR_UNSUPPORTED) {
+        reel_ctx_free(ctx);
+        golden_free_paths(paths, count);
+        cr_skip_test("no %s here", isa);
+    }
     for (int i = 0; i < count; i++) {
         const char *name = strrchr(paths[i], '/') + 1;
         if (strncmp(name, prefix, strlen(prefix))) continue;
@@ -47,6 +52,12 @@ Test(golden, avx2_kernels_are_right_where_there_are_any)
 {
     run("", REEL_F64, "avx2");
     run("", REEL_F32, "avx2");
+}
+
+Test(golden, avx512_kernels_are_right_where_there_are_any)
+{
+    run("", REEL_F64, "avx512");
+    run("", REEL_F32, "avx512");
 }
 
 Test(golden, every_convolution_algorithm_is_right)
