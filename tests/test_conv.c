@@ -270,6 +270,38 @@ Test(conv, agrees_with_plain_loops_on_avx2) { agree_with_plain_loops("avx2", 500
 Test(conv, agrees_with_plain_loops_on_the_base) { agree_with_plain_loops("base", 500); }
 Test(conv, agrees_with_plain_loops_on_portable_code) { agree_with_plain_loops("portable", 500); }
 
+/* Vectors along images: numbers of images that fill panels, chunks of panels and blocks of memory, and that do not. */
+Test(conv, along_images_agrees_with_plain_loops_at_any_batch)
+{
+    static const int64_t batches[] = { 5, 16, 17, 31, 32, 47, 64, 70, 100, 130 };
+    reel_ctx *ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = 2 });
+    reseed(23);
+    for (size_t i = 0; i < 4 * sizeof batches / sizeof batches[0]; i++) {
+        conv_case s = { .rank = 2, .bias = i & 1 };
+        bool large = i == 39, one = i % 4 == 2; /* more than is turned at once; a single channel out, and in */
+        int64_t side = large ? 32 : between(5, 13), kernel = large ? 3 : between(2, 5);
+        s.g = (reel_conv_geom) { .n = batches[i / 4],
+                                 .groups = i % 4 == 3 && !large ? 2 : 1,
+                                 .c = large ? 16 : one ? 1 : 2 * between(1, 4),
+                                 .k = large ? 2 : one ? between(1, 2) : 2 * between(1, 5),
+                                 .in = { 1, side, large ? side : between(5, 13) },
+                                 .kernel = { 1, kernel, kernel },
+                                 .stride = { 1, between(1, 2), between(1, 2) },
+                                 .dilation = { 1, 1, 1 },
+                                 .pad = { 0, between(0, 2), between(0, 2) } };
+        output_sizes(&s);
+        problem p = make_problem(&s.g, i % 3 != 0);
+        plain_loops(&s.g, p.x, p.w, s.bias ? p.bias : NULL, p.gy, p.y, p.gx, p.gw);
+        double error[3], bound = i % 3 != 0 ? 4e-6 : 1e-12;
+        char text[256];
+        errors_of(ctx, &s, &p, i % 3 != 0 ? REEL_F32 : REEL_F64, REEL_CONV_IMAGES, error);
+        for (int pass = 0; pass < 3; pass++)
+            cr_assert(error[pass] <= bound, "pass %d: %g; %s", pass, error[pass], describe(&s, text));
+        free_problem(&p);
+    }
+    reel_ctx_free(ctx);
+}
+
 Test(conv, errs_within_bounds_over_many_channels)
 {
     reel_ctx *ctx = reel_ctx_new(NULL);
