@@ -113,6 +113,9 @@ static inline int64_t reel_conv_volume(const int64_t size[3]) { return size[0] *
 void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volume, const reel_conv_epilogue *epilogue,
                     void *result);
 
+/* The same of an input gradient, where strides leave points that no tap reaches. */
+void reel_conv_fill_unreached(const reel_conv_geom *g, const reel_conv_epilogue *epilogue, void *gx);
+
 /* Whether x[0], ..., x[count - 1] are numbers and finite: where zeros between rows have met pixels that a tap does not see, an
  * infinity there gives NaN, and the sum is done again by an algorithm without them. */
 bool reel_conv_all_finite(reel_dtype dtype, int64_t count, const void *x);

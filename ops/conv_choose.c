@@ -123,6 +123,13 @@ void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volum
     }
 }
 
+void reel_conv_fill_unreached(const reel_conv_geom *g, const reel_conv_epilogue *epilogue, void *gx)
+{
+    bool reached = true;
+    for (int i = 0; i < 3; i++) reached &= g->stride[i] == 1 || (g->dilation[i] == 1 && g->kernel[i] >= g->stride[i]);
+    if (!reached) reel_conv_fill(g->dtype, g->n, g->c, reel_conv_volume(g->in), epilogue, gx);
+}
+
 bool reel_conv_all_finite(reel_dtype dtype, int64_t count, const void *x)
 {
     bool finite = true;

@@ -240,10 +240,7 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
     p.size = reel_dtype_size(g->dtype);
     p.inputs = kind == REEL_CONV_INPUT_GRAD ? g->k / g->groups : 1;
     p.outputs = kind == REEL_CONV_INPUT_GRAD ? 1 : g->k / g->groups;
-    bool reached = true; /* every point of an input gradient by some tap */
-    for (int i = 0; i < 3; i++) reached &= g->stride[i] == 1 || (g->dilation[i] == 1 && g->kernel[i] >= g->stride[i]);
-    if (kind == REEL_CONV_INPUT_GRAD && !reached)
-        reel_conv_fill(g->dtype, g->n, g->c, reel_conv_volume(g->in), p.epilogue, p.dst);
+    if (kind == REEL_CONV_INPUT_GRAD) reel_conv_fill_unreached(g, p.epilogue, p.dst);
     return reel_conv_gathers(exec, g, kind == REEL_CONV_WEIGHT_GRAD ? REEL_CONV_FORWARD : kind, run_gather, &p);
 }
 

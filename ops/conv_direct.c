@@ -342,9 +342,7 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
     if (!d->unit) return false;
     for (int v = 0; v < d->gemm->max_vectors; v++)
         if (!(d->panel_rows[v] = steps(exec, DEPTH, (v + 1) * d->lanes))) return false;
-    bool reached = true; /* every point of an input gradient by some tap */
-    for (int i = 0; i < 3; i++) reached &= g->stride[i] == 1 || (g->dilation[i] == 1 && g->kernel[i] >= g->stride[i]);
-    if (!fwd && !reached) reel_conv_fill(g->dtype, g->n, g->c, d->places.dst_c, epilogue, dst);
+    if (!fwd) reel_conv_fill_unreached(g, epilogue, dst);
     return reel_conv_gathers(exec, g, kind, run_gather, &pass);
 }
 

@@ -5,6 +5,7 @@
 // Each of the three passes turns two of x[view, c], w[k, c], y[view, k] into the third, by a sum over the index they
 // share: y = sum over c of x conj(w), x = sum over k of y w, w = sum over views of conj(y) x, at every frequency.
 #include <math.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/conv_fft.h>
 #include <string.h>
 
@@ -21,9 +22,6 @@ typedef struct job {
     bool ready;                     /* spectra of w have been kept from an earlier play */
     int64_t points, parts, of_part; /* of a block, and chunks it is cut into */
 } job;
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* An operand of a product: channels of a group from `outer` and `channel` on, at one part of a block's points. */
 static void *part_of(const reel_fft_spectra *s, int64_t block, int64_t point, int64_t outer, int64_t channel)

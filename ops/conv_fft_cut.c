@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Transform sizes and tiles for convolution by spectra, chosen by estimated cost.
 #include <math.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/conv_fft.h>
 
 enum { SIZES = 9 }; /* tried on an axis: 16 32 48 64 80 96 .. from the kernel's reach on */
 
 static const double MOST_BYTES = 1 << 30; /* of scratch */
 
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
 static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -blocks(-a, b); }
 
 /* Dense points of an axis's result (stride 1), and points from its first tap to its last. False when past reason. */
@@ -42,8 +42,6 @@ static int axis_sizes(const reel_conv_geom *g, reel_conv_pass pass, int i, int64
         }
     return count;
 }
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Whether one transform of n points does for a whole axis: what wraps around meets zeros of the padding, or lands where
  * nobody looks. So 'same' padding takes in + pad points, and not in + 2 pad. */

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Rows of planes to half spectra and back, two real rows in one complex transform.
 #include <reel/ops/conv_fft.h>
+#include <reel/ops/conv_parts.h>
 #include <reel/ops/fftw_plans.h>
 #include <string.h>
 
 enum { BATCH_POINTS = 2048, MOST_ROWS = 8 }; /* points of the rows that are transformed at once, and these */
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t stride_of(const reel_fft_spectra *s) { return s->cut->n[2] + 8; } /* one number more, and alignment */
 
 bool reel_fft_rows_prepare(const reel_exec *exec, reel_fft_spectra *s, bool back)

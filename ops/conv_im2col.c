@@ -202,8 +202,11 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     }
     p->panel_rows = steps(s->exec, DEPTH, p->gang * p->panel);
     size_t columns = (size_t)((p->straight ? p->depth * p->gang : DEPTH + OUTPUTS) * p->panel);
-    p->scratch_size = (columns * reel_dtype_size(g->dtype) + 63) / 64 * 64;
-    p->scratch = reel_scratch(s->exec, reel_bytes(p->scratch_size, (size_t)s->exec->threads));
+    size_t scratch = (columns * reel_dtype_size(g->dtype) + 63) / 64 * 64;
+    if (scratch > p->scratch_size) { /* residues of a stride after the first mostly need no more */
+        p->scratch_size = scratch;
+        p->scratch = reel_scratch(s->exec, reel_bytes(scratch, (size_t)s->exec->threads));
+    }
     if (!p->panel_rows || !p->scratch) return false;
     p->panels = p->domains * blocks(p->cols, p->gang * p->panel);
     p->of_block = p->straight ? p->outputs : OUTPUTS;
@@ -248,8 +251,7 @@ static bool run_pass(const reel_exec *exec, const reel_conv_geom *g, reel_conv_p
     }
     p->src_group = p->columns.src_c * (fwd ? c_per : k_per);
     p->dst_group = p->places.dst_c * p->outputs;
-    if (!fwd && (g->stride[0] > 1 || g->stride[1] > 1 || g->stride[2] > 1)) /* for points that no tap reaches */
-        reel_conv_fill(g->dtype, g->n, g->c, p->places.dst_c, epilogue, dst);
+    if (!fwd) reel_conv_fill_unreached(g, epilogue, dst);
     return reel_conv_gathers(exec, g, kind, run_gather, &s);
 }
 

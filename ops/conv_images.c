@@ -288,7 +288,8 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
 
     int64_t image = p->groups * p->inputs * reel_conv_volume(p->src_size), of_panel = image * p->k.panel;
     int64_t panels = larger(1, smaller(blocks(p->n, p->k.panel), TURNED_BYTES / (of_panel * (int64_t)p->k.size)));
-    p->turned = reel_scratch(p->k.exec, reel_bytes((size_t)(panels * of_panel), p->k.size));
+    bool there = p->turned && panels * p->k.panel >= p->n; /* since the gather of another residue */
+    if (!p->turned) p->turned = reel_scratch(p->k.exec, reel_bytes((size_t)(panels * of_panel), p->k.size));
     if (!p->turned || !cut_bands(p, panels)) return false;
     turn t = { .k = &p->k, .channels = p->groups * p->inputs, .to = p->turned };
     memcpy(t.size, p->src_size, sizeof t.size);
@@ -296,7 +297,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     for (p->first = 0; p->first < p->n; p->first += panels * p->k.panel) {
         t.n = smaller(p->n - p->first, panels * p->k.panel);
         t.from = at(p->src, p->first * image, p->k.size);
-        turn_images(&t);
+        if (!there) turn_images(&t);
         p->here = blocks(t.n, p->k.panel);
         reel_parallel(p->k.exec, blocks(p->here, p->together) * p->groups * p->bands, band_chunk, p);
     }
@@ -321,14 +322,12 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
     p.places.dst = epilogue->pool ? epilogue->pool->y : dst;
     p.places.dst_c = epilogue->pool ? (to[1] / 2) * (to[2] / 2) : reel_conv_volume(to);
     p.places.dst_n = p.places.dst_c * p.outputs * g->groups;
-    bool reached = true; /* every point of an input gradient by some tap */
     for (int i = 0; i < 3; i++) {
         p.src_size[i] = from[i];
         p.places.size[i] = to[i];
         p.kernel[i] = g->kernel[i];
-        reached &= g->stride[i] == 1 || (g->dilation[i] == 1 && g->kernel[i] >= g->stride[i]);
     }
-    if (!fwd && !reached) reel_conv_fill(g->dtype, g->n, g->c, p.places.dst_c, epilogue, dst);
+    if (!fwd) reel_conv_fill_unreached(g, epilogue, dst);
     return reel_conv_gathers(exec, g, kind, run_gather, &p);
 }
 

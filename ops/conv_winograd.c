@@ -6,6 +6,7 @@
 // through it in phases, so that each kernel's products are read once. An input gradient is a forward pass with kernels
 // turned around, or that pass's adjoint step by step where this has fewer tiles.
 #include <reel/ops/conv_winograd.h>
+#include <reel/ops/conv_parts.h>
 #include <string.h>
 
 enum { MOST_SPREAD = 100, SUB_TILES = 24, SUB_CHANNELS = 64 }; /* tiles of an image that is spread; a phase's chunk */
@@ -26,9 +27,6 @@ typedef struct gather_pass {
     char *scratch; /* of each worker: source and target unless phased, then the stage */
     size_t scratch_size, stage_at;
 } gather_pass;
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static void *at(const void *base, int64_t index, size_t size) { return reel_winograd_at(base, index, size); }
 
 /* The filters of one vector of output channels. */
 static void filters_chunk(void *arg, int64_t chunk, int worker)

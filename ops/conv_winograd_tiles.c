@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Winograd convolution: tiles, layouts of products, and the loops around transforms and register tiles.
 #include <reel/ops/conv_winograd.h>
+#include <reel/ops/conv_parts.h>
 #include <string.h>
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_conv_geom *g, int m)
 {
@@ -77,7 +76,7 @@ static void transform_rows(const reel_winograd *s, const reel_winograd_operand *
         row.x = tx * s->m - side->offset_x;
         row.tiles = (int)run;
         operand->transform(&row);
-        row.products = reel_winograd_at(row.products, run * row.tile_stride, s->size);
+        row.products = at(row.products, run * row.tile_stride, s->size);
         first += run;
     }
 }
@@ -93,7 +92,7 @@ static void transform_images(const reel_winograd *s, const reel_winograd_operand
     for (; first < last; first += s->of_image) {
         row.plane = (first / s->of_image * s->groups * side->channels + channel) * side->height * side->width;
         operand->transform(&row);
-        row.products = reel_winograd_at(row.products, s->of_image * row.tile_stride, s->size);
+        row.products = at(row.products, s->of_image * row.tile_stride, s->size);
     }
 }
 
@@ -111,11 +110,11 @@ void reel_winograd_transform(const reel_winograd *s, const reel_winograd_operand
     for (int64_t c = c0; c < c1; c += s->lanes) {
         int64_t panel = c / operand->panel, in_panel = c % operand->panel, channel = group * side->channels + c;
         row.tile_stride = smaller(side->padded - panel * operand->panel, operand->panel);
-        row.products = reel_winograd_at(
+        row.products = at(
             operand->products, panel * operand->panel_stride + in_panel + (first - operand->first) * row.tile_stride,
             s->size);
         row.channels = (int)smaller(side->channels - c, s->lanes);
-        if (operand->bias) row.bias = reel_winograd_at(operand->bias, channel, s->size);
+        if (operand->bias) row.bias = at(operand->bias, channel, s->size);
         if (spread)
             transform_images(s, operand, row, channel, first, last);
         else

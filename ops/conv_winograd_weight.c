@@ -5,6 +5,7 @@
 // are summed by workers in shares of the tiles, each with an accumulator of its own, which are added in their order at
 // the end. Large ones have one accumulator; all workers share a block of tiles and go through it in phases.
 #include <reel/ops/conv_winograd.h>
+#include <reel/ops/conv_parts.h>
 
 enum { SUB_TILES = 24, SUB_CHANNELS = 64 };
 
@@ -19,9 +20,6 @@ typedef struct weight_pass {
     char *scratch;
     size_t scratch_size, stage_at;
 } weight_pass;
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static void *at(const void *base, int64_t index, size_t size) { return reel_winograd_at(base, index, size); }
 
 /* sums (+)= the outer products of `count` tiles. */
 static void multiply_product(const weight_pass *p, int64_t product, int64_t count, const reel_winograd_operand *image,

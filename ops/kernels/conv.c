@@ -35,12 +35,14 @@ static int cut_runs(const int64_t grid[3], int64_t q0, int width, run runs[REEL_
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/transpose.inc>
+#include <reel/ops/kernels/max_pairs.inc>
 #include <reel/ops/kernels/conv.inc>
 #include <reel/ops/kernels/simd_end.h>
 
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/transpose.inc>
+#include <reel/ops/kernels/max_pairs.inc>
 #include <reel/ops/kernels/conv.inc>
 #include <reel/ops/kernels/simd_end.h>
 

@@ -42,6 +42,7 @@ static void tap_indices(const reel_pool_plane *g, int64_t planes, const void *ta
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/shuffle_begin.h>
+#include <reel/ops/kernels/max_pairs.inc>
 #include <reel/ops/kernels/pool.inc>
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
@@ -49,6 +50,7 @@ static void tap_indices(const reel_pool_plane *g, int64_t planes, const void *ta
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/shuffle_begin.h>
+#include <reel/ops/kernels/max_pairs.inc>
 #include <reel/ops/kernels/pool.inc>
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
