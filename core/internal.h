@@ -247,14 +247,16 @@ void reel_scope_end_quietly(reel_ctx *ctx);
 
 /* tape.c */
 void reel_node_played(reel_node *node);      /* leaves the list of pending nodes; uses of its inputs are counted off before */
+void reel_nodes_played(reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values); /* the same of many with all their values */
 void reel_tensor_alias(reel_tensor *view, const reel_tensor *base); /* gives a view the memory of what it views */
 void reel_node_mark_reversed(reel_node *node);
 void reel_node_release(reel_node *node);     /* one `live` less */
 void reel_tensor_settle_value(reel_tensor *x);
-/* Drops the value when nobody can need it, or cuts history that nobody needs. */
+/* Drops the value when nobody can need it, or cuts history that nobody needs; neither while its gradient may be asked for. */
 static inline void reel_tensor_settle(reel_tensor *x)
 {
-    if (x->storage && x->pending_uses <= 0 && x->producer && !x->producer->pending && !x->wanted) reel_tensor_settle_value(x);
+    if (!x->storage || x->pending_uses > 0 || !x->producer || x->producer->pending || x->wanted) return;
+    if (x->grad_uses == 0 || !x->producer->requires_grad) reel_tensor_settle_value(x);
 }
 void reel_tensor_cut(reel_tensor *x);        /* a played value forgets where it came from */
 void reel_tape_discard_effects(reel_ctx *ctx);

@@ -7,28 +7,25 @@
 #define MOST_PLAN_BYTES ((size_t)16 << 20)
 #define EXTERNAL_MARK 0x80000000u
 
-static inline void put(reel_play_list *list, uint32_t word) { list->key[list->key_words++] = word; }
-
-static void put_bytes(reel_play_list *list, const void *bytes, size_t n)
+/* Each writes behind `key` and gives what comes next; the room has been seen to. */
+static inline uint32_t *put_bytes(uint32_t *key, const void *bytes, size_t n)
 {
-    list->key[list->key_words + (int64_t)(n / 4)] = 0;
-    memcpy(list->key + list->key_words, bytes, n);
-    list->key_words += (int64_t)((n + 3) / 4);
+    key[n / 4] = 0;
+    memcpy(key, bytes, n);
+    return key + (n + 3) / 4;
 }
 
-static bool number(reel_ctx *ctx, reel_play_list *list, reel_tensor *t)
+static uint32_t *put_external(uint32_t *key, const reel_tensor *t)
 {
-    if (!reel_grow(ctx, &list->values, &list->values_capacity, list->n_values + 1, sizeof *list->values)) return false;
+    *key++ = EXTERNAL_MARK | (uint32_t)t->dtype << 8 | (uint32_t)t->ndim << 1 | t->contiguous;
+    key = put_bytes(key, t->shape, t->ndim * sizeof t->shape[0]);
+    return t->contiguous ? key : put_bytes(key, t->strides, t->ndim * sizeof t->strides[0]);
+}
+
+static inline void number(reel_play_list *list, reel_tensor *t)
+{
     t->plan_id = (int32_t)list->n_values;
     list->values[list->n_values++] = t;
-    return true;
-}
-
-static void put_external(reel_play_list *list, const reel_tensor *t)
-{
-    put(list, EXTERNAL_MARK | (uint32_t)t->dtype << 8 | (uint32_t)t->ndim << 1 | t->contiguous);
-    put_bytes(list, t->shape, t->ndim * sizeof t->shape[0]);
-    if (!t->contiguous) put_bytes(list, t->strides, t->ndim * sizeof t->strides[0]);
 }
 
 bool reel_value_outlives(const reel_tensor *t, bool eager)
@@ -57,34 +54,46 @@ static uint64_t hash_words(const uint32_t *key, int64_t words)
 
 bool reel_plan_key(reel_ctx *ctx, reel_play_list *list)
 {
-    for (int64_t n = 0; n < list->n_nodes && !list->overwrites; n++) list->overwrites = list->nodes[n]->op->flags & REEL_OP_INPLACE;
+    int64_t most_values = 0;
+    for (int64_t n = 0; n < list->n_nodes; n++) {
+        most_values += list->nodes[n]->n_in + list->nodes[n]->n_out;
+        list->overwrites |= (list->nodes[n]->op->flags & REEL_OP_INPLACE) != 0;
+    }
+    int64_t likely = 4 * list->n_nodes + most_values + 64;
+    if (!reel_grow(ctx, &list->values, &list->values_capacity, most_values, sizeof *list->values) ||
+        !reel_grow(ctx, &list->key, &list->key_capacity, likely, sizeof *list->key))
+        return false;
     for (int64_t n = 0; n < list->n_nodes; n++) {
         const reel_node *node = list->nodes[n];
         const reel_op *op = node->op;
+        int n_in = node->n_in, n_out = node->n_out;
         /* Elementwise ops read their attributes when they are played: they shape no plan. */
         size_t attrs = op->pointwise ? 0 : op->key_size ? op->key_size : op->attrs_size;
-        int64_t most = 4 + (int64_t)(attrs + 3) / 4 + node->n_in * (1 + 4 * REEL_MAX_DIMS) + node->n_out;
+        int64_t most = 4 + (int64_t)(attrs + 3) / 4 + n_in * (1 + 4 * REEL_MAX_DIMS) + n_out;
         if (!reel_grow(ctx, &list->key, &list->key_capacity, list->key_words + most, sizeof *list->key)) return false;
-        put_bytes(list, &op, sizeof op);
-        put(list, (uint32_t)node->n_in << 8 | node->n_out);
-        if (attrs) put_bytes(list, node->attrs, attrs);
-        for (int i = 0; i < node->n_in; i++) {
+        uint32_t *key = put_bytes(list->key + list->key_words, &op, sizeof op);
+        *key++ = (uint32_t)n_in << 8 | (uint32_t)n_out;
+        if (attrs) key = put_bytes(key, node->attrs, attrs);
+        for (int i = 0; i < n_in; i++) {
             reel_tensor *t = node->tensors[i];
-            if (t && t->storage && t->storage->version != node->versions[i] && !list->overwrites) return reel_check_versions(ctx, node);
             if (!t) {
-                put(list, UINT32_MAX);
-            } else if (t->plan_id >= 0) {
-                put(list, (uint32_t)t->plan_id);
+                *key++ = UINT32_MAX;
+                continue;
+            }
+            if (t->storage && t->storage->version != node->versions[i] && !list->overwrites) return reel_check_versions(ctx, node);
+            if (t->plan_id >= 0) {
+                *key++ = (uint32_t)t->plan_id;
             } else {
-                if (!number(ctx, list, t)) return false;
-                put_external(list, t);
+                number(list, t);
+                key = put_external(key, t);
             }
         }
-        for (int k = 0; k < node->n_out; k++) {
-            reel_tensor *t = node->tensors[node->n_in + k];
-            if (!number(ctx, list, t)) return false;
-            put(list, (uint32_t)reel_value_outlives(t, ctx->eager) | (uint32_t)(t->storage != NULL) << 1);
+        for (int k = 0; k < n_out; k++) {
+            reel_tensor *t = node->tensors[n_in + k];
+            number(list, t);
+            *key++ = (uint32_t)reel_value_outlives(t, ctx->eager) | (uint32_t)(t->storage != NULL) << 1;
         }
+        list->key_words = key - list->key;
     }
     list->hash = hash_words(list->key, list->key_words);
     return true;

@@ -34,6 +34,7 @@ typedef struct reel_plan_value {
 /* What giving a value its memory asks of it, close together. */
 typedef struct reel_plan_place {
     int64_t offset, bytes;
+    int64_t element; /* at the offset */
     int32_t root;
     uint8_t place, size; /* of an element */
     bool kept, made;
@@ -58,7 +59,7 @@ typedef struct reel_plan_node {
 typedef struct reel_play_list {
     reel_node **nodes;
     int64_t n_nodes;
-    reel_tensor **values; /* NULL only where an output's tensor is gone */
+    reel_tensor **values;
     int64_t n_values, values_capacity;
     uint32_t *key;
     int64_t key_words, key_capacity;

@@ -553,11 +553,13 @@ static void note_places(reel_plan *plan)
 {
     for (int32_t v = 0; v < plan->n_values; v++) {
         const reel_plan_value *value = &plan->values[v];
+        int64_t size = (int64_t)reel_dtype_size((reel_dtype)value->dtype);
         plan->places[v] = (reel_plan_place) { .offset = value->offset,
                                               .bytes = value->bytes,
+                                              .element = value->offset / size,
                                               .root = value->root,
                                               .place = value->place,
-                                              .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype),
+                                              .size = (uint8_t)size,
                                               .kept = value->kept,
                                               .made = value->made_by >= 0 };
     }

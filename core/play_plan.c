@@ -44,7 +44,7 @@ static bool place(planned_run *run)
             run->address[v] = (char *)run->shared->data + place->offset;
             t->storage = run->shared;
             run->shared->refs++;
-            t->offset = place->offset / place->size;
+            t->offset = place->element;
             break;
         case REEL_PLACE_OWN:
             t->storage = reel_storage_new(ctx, place->bytes, REEL_U8);
@@ -60,7 +60,7 @@ static bool place(planned_run *run)
                 reel_tensor *root = run->list.values[place->root];
                 t->storage = root->storage;
                 t->storage->refs++;
-                t->offset = root->offset + place->offset / place->size;
+                t->offset = root->offset + place->element;
             }
             break;
         }
@@ -198,10 +198,7 @@ bool reel_play_planned(reel_ctx *ctx, reel_node **nodes, int64_t count)
     if (run.plan) run.address = reel_pool_alloc(ctx, address_bytes);
     ok = run.address && place(&run) && play_steps(&run);
     if (ok)
-        for (int64_t n = 0; n < count; n++) {
-            nodes[n]->needed = false;
-            reel_node_played(nodes[n]);
-        }
+        reel_nodes_played(nodes, count, list->values, list->n_values);
     else
         undo(&run);
     ctx->arena_used = 0;

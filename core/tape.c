@@ -180,6 +180,24 @@ void reel_node_played(reel_node *node)
     reel_node_release(node);
 }
 
+void reel_nodes_played(reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values)
+{
+    for (int64_t n = 0; n < count; n++) {
+        reel_node *node = nodes[n];
+        if (node->pending) pending_unlink(node->ctx, node);
+        node->needed = node->replay = false;
+        node->live++; /* all must outlast the settling below */
+    }
+    for (int64_t v = 0; v < n_values; v++) reel_tensor_settle(values[v]);
+    for (int64_t n = 0; n < count; n++) {
+        if (is_effect(nodes[n])) {
+            nodes[n]->ctx->n_effects--;
+            nodes[n]->live--;
+        }
+        reel_node_release(nodes[n]);
+    }
+}
+
 void reel_node_mark_reversed(reel_node *node)
 {
     if (node->reversed) return;
@@ -251,10 +269,10 @@ static bool check_inputs(reel_ctx *ctx, const reel_op *op, reel_tensor *const *i
     if (n_in < 0 || n_in > UINT16_MAX)
         return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d operands are too many", op->name, n_in) != NULL;
     for (int i = 0; i < n_in; i++) {
-        if (!in[i] && !(i < 32 && (op->optional >> i & 1)))
+        if (in[i] && in[i]->ctx == ctx) continue;
+        if (in[i]) return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d belongs to another context", op->name, i) != NULL;
+        if (i >= 32 || !(op->optional >> i & 1))
             return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d is missing (NULL)", op->name, i) != NULL;
-        if (in[i] && in[i]->ctx != ctx)
-            return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d belongs to another context", op->name, i) != NULL;
     }
     return true;
 }
@@ -302,6 +320,7 @@ static void note_origin(reel_ctx *ctx, reel_node *node)
         reel_call_stack_capture(&origin->stack);
 }
 
+/* Without its outputs yet, but with room for so many. */
 static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, int n_out, const void *attrs)
 {
     size_t tensors = (size_t)(n_in + n_out) * sizeof(reel_tensor *), versions = ((size_t)n_in * 4 + 7) & ~(size_t)7;
@@ -317,12 +336,13 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         node->traced = false;
     node->bytes = (uint32_t)bytes;
     node->n_in = (uint16_t)n_in;
-    node->n_out = (uint8_t)n_out;
+    node->n_out = 0;
     node->versions = (uint32_t *)((char *)(node + 1) + tensors);
     node->attrs = (char *)node->versions + versions;
     if (op->attrs_size) memcpy(node->attrs, attrs, op->attrs_size);
     if (ctx->anomaly) note_origin(ctx, node);
     ctx->n_nodes++;
+    bool grad = false;
     for (int i = 0; i < n_in; i++) {
         reel_tensor *t = in[i];
         /* An op that takes row-major memory only gets its strided operand through a copy on the tape. */
@@ -330,12 +350,11 @@ static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         node->tensors[i] = t;
         if (!t) continue;
         node->versions[i] = t->storage ? t->storage->recorded : 0;
-        node->requires_grad |= t->requires_grad;
+        grad |= t->requires_grad;
         reel_tensor_ref(t);
     }
     node->seq = ++ctx->seq; /* after the copies it reads */
-    node->requires_grad = node->requires_grad && op->vjp && ctx->no_grad == 0;
-    for (int k = 0; k < n_out; k++) node->tensors[n_in + k] = NULL;
+    node->requires_grad = grad && op->vjp && ctx->no_grad == 0;
     return node;
 }
 
@@ -411,6 +430,7 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     for (int k = 0; k < infer.n_out; k++) {
         reel_tensor *t = output_new(ctx, op, &infer.out[k]);
         reel_node_out(node)[k] = t;
+        node->n_out = (uint8_t)(k + 1);
         if (!t || ctx->error || !reel_tensor_give_handle(t)) {
             node_abandon(ctx, node);
             return NULL;
@@ -433,17 +453,19 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         }
     } else {
         pending_append(node);
-        for (int i = 0; i < n_in; i++)
-            if (node->tensors[i]) node->tensors[i]->pending_uses++;
     }
-    for (int k = 0; k < infer.n_out; k++) {
-        reel_node_out(node)[k]->producer = node;
-        reel_node_out(node)[k]->grad_uses = node->requires_grad;
-        node->live++;
+    reel_tensor **tensors = node->tensors;
+    int pending = node->pending, grad = node->requires_grad, n_all = n_in + infer.n_out;
+    for (int i = 0; i < n_in; i++) {
+        if (!tensors[i]) continue;
+        tensors[i]->pending_uses += pending;
+        tensors[i]->grad_uses += grad;
     }
-    if (node->requires_grad)
-        for (int i = 0; i < n_in; i++)
-            if (node->tensors[i]) node->tensors[i]->grad_uses++;
+    for (int i = n_in; i < n_all; i++) {
+        tensors[i]->producer = node;
+        tensors[i]->grad_uses = grad;
+    }
+    node->live += infer.n_out;
     if (effect) {
         node->live++;
         ctx->n_effects++;

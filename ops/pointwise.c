@@ -239,7 +239,7 @@ static const reel_op pow_scalar_op = REEL_POINTWISE("pow", POW_SCALAR, reel_poin
 static reel_tensor *apply(const reel_op *op, reel_tensor *a, reel_tensor *b)
 {
     reel_tensor *x[] = { a, b };
-    reel_pointwise_promote(x, 2);
+    if (reel_dtype_of(a) != reel_dtype_of(b)) reel_pointwise_promote(x, 2);
     return reel_apply(op, x, 2, NULL, NULL);
 }
 

@@ -11,7 +11,11 @@ static bool takes_dtype(reel_infer *infer)
     return reel_infer_fail(infer, REEL_ERROR_DTYPE, "%s operands are not supported", reel_dtype_name(dtype));
 }
 
-bool reel_pointwise_infer(reel_infer *infer) { return reel_infer_broadcast(infer) && takes_dtype(infer); }
+bool reel_pointwise_infer(reel_infer *infer)
+{
+    if (!reel_infer_broadcast(infer)) return false;
+    return reel_pointwise_tile(REEL_ISA_PORTABLE, infer->op->pointwise, infer->out[0].dtype) || takes_dtype(infer);
+}
 
 bool reel_pointwise_infer_test(reel_infer *infer)
 {
