@@ -277,7 +277,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
         (double)g->n * (double)(g->c + g->k) * (double)reel_conv_volume(g->in) * (g->stride[2] > 1 ? 1.5 : 0.3);
     double many =
         kind == REEL_CONV_WEIGHT_GRAD && g->k / g->groups > 4 ? 1.6 : 0.4; /* sums that do not fit registers */
-    return 2000 + (double)g->n * (double)g->k * (double)volume * taps / 16 * waste * many + copies * 0.3;
+    return 2000 + (double)g->n * (double)g->k * (double)volume * (taps / 16 * waste * many + 0.12) + copies * 0.3;
 }
 
 const reel_conv_impl reel_conv_depthwise = { .name = "direct",

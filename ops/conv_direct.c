@@ -235,7 +235,7 @@ static double channel_cycles(double pixels, double depth, int64_t outputs, int l
 static double pixel_cycles(double pixels, double halo, double depth, int64_t outputs, int lanes)
 {
     double rows = (double)outputs, narrow = outputs < 3 ? 1.6 : outputs < 6 ? 1.15 : 1.05;
-    return pixels * halo / lanes * rows * (depth + 10) * narrow + pixels * rows * 0.3;
+    return pixels * halo / lanes * rows * (depth + 10) * narrow + pixels * rows * 0.8;
 }
 
 typedef struct direct_pass {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The weight gradient of convolutions with few taps: dot products of rows of gy and packed columns, along pixels.
 //
-// Nothing is turned around; sums are kept by lanes, gw[k, r] = sum over pixels of gy[k, pixel] * column[r, pixel].
-// Without stride and padding a column is the image itself from the tap on, once the rows of gy lie as far apart as those
-// of the image, with zeros between; else columns are packed, a panel of pixels at a time.
+// gw[k, r] = sum over pixels of gy[k, pixel] * column[r, pixel]: columns are packed a panel of pixels at a time, gy is read
+// where it lies, and sums are kept by lanes.
 // Shares of the pixels are summed apart and added in their order at the end.
 #include <reel/ops/conv_algo.h>
 #include <reel/ops/conv_parts.h>
@@ -24,42 +23,10 @@ typedef struct dots {
     void *gw, *sums; /* sums: [share][group][k][r] */
     int64_t c, k, rows, volume;
     int64_t width, of_image, shares, share; /* columns of a panel; panels of an image, of a share */
-    int64_t *row_off;                       /* of each row in a panel, or of each tap in the image */
-    bool in_place;                          /* columns are not packed                             */
+    int64_t *row_off;                       /* of each row in a panel */
     char *scratch;                          /* of each worker: a panel, sums by lanes */
     size_t scratch_size, sums_at;
 } dots;
-
-/* One image where it lies: `work` holds gy with its rows apart and, of the last image, behind which nothing may be read,
- * a copy. */
-static void image_in_place(const dots *p, int64_t n, int64_t group, char *work, void *sums)
-{
-    const reel_conv_geom *g = p->g;
-    int64_t pitch = g->in[2], plane = g->out[1] * pitch, in_plane = p->columns.src_c;
-    p->conv->pad(&(reel_conv_band) { .src = at(p->gy, (n * g->k + group * p->k) * p->volume, p->size),
-                                     .src_c = p->volume,
-                                     .size = { 1, g->out[1], g->out[2] },
-                                     .extent = { 1, g->out[1], pitch },
-                                     .channels = p->k,
-                                     .to = work,
-                                     .to_c = plane });
-    const void *image = at(p->columns.src, (n * g->c + group * p->c) * in_plane, p->size);
-    if (n == g->n - 1) {
-        void *copy = at(work, p->k * plane, p->size);
-        memcpy(copy, image, (size_t)(p->c * in_plane) * p->size);
-        memset(at(copy, p->c * in_plane, p->size), 0, (size_t)p->lanes * p->size);
-        image = copy;
-    }
-    p->conv->dot(&(reel_conv_dot) { .count = (g->out[1] - 1) * pitch + g->out[2],
-                                    .lines = 1,
-                                    .outputs = p->k,
-                                    .rows = p->rows,
-                                    .gy = work,
-                                    .gy_k = plane,
-                                    .column = image,
-                                    .row_off = p->row_off,
-                                    .sums = sums });
-}
 
 static void share_chunk(void *arg, int64_t chunk, int worker)
 {
@@ -72,10 +39,6 @@ static void share_chunk(void *arg, int64_t chunk, int worker)
     columns.src = at(columns.src, group * p->c * columns.src_c, p->size);
     int64_t end = smaller(g->n * p->of_image, (share + 1) * p->share);
     for (int64_t i = share * p->share; i < end; i++) {
-        if (p->in_place) {
-            image_in_place(p, i, group, panel, sums);
-            continue;
-        }
         int64_t n = i / p->of_image, q = i % p->of_image * p->width, width = smaller(p->volume - q, p->width);
         for (int64_t j = 0; j < width; j += REEL_CONV_PANEL)
             p->conv->pack(&columns, n * p->volume + q + j, (int)smaller(width - j, REEL_CONV_PANEL), 0, p->rows,
@@ -127,14 +90,10 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     int64_t panels = g->n * p->of_image;
     p->share = blocks(panels, work < 1e6 ? 1 : SHARES);
     p->shares = blocks(panels, p->share);
-    int64_t panel = p->in_place ? p->k * g->out[1] * g->in[2] + p->c * p->columns.src_c + p->lanes : p->rows * p->width;
-    p->sums_at = (size_t)blocks(panel, 16) * 16 * p->size;
+    p->sums_at = (size_t)round_up(p->rows * p->width, 16) * p->size;
     p->row_off = reel_scratch(p->exec, (size_t)p->rows * sizeof *p->row_off);
     if (!p->row_off) return false;
-    for (int64_t r = 0; r < p->rows; r++) {
-        int64_t t2 = r % gather->taps[2], t1 = r / gather->taps[2] % gather->taps[1], c = r / gather->taps[2] / gather->taps[1];
-        p->row_off[r] = p->in_place ? c * p->columns.src_c + gather->off[1][t1] * g->in[2] + gather->off[2][t2] : r * p->width;
-    }
+    for (int64_t r = 0; r < p->rows; r++) p->row_off[r] = r * p->width;
     p->scratch_size = p->sums_at + (size_t)(p->k * p->rows * p->lanes) * p->size;
     p->scratch = reel_scratch(p->exec, reel_bytes(p->scratch_size, (size_t)p->exec->threads));
     p->sums = reel_scratch(p->exec, reel_bytes((size_t)(p->shares * g->k * p->rows), p->size));
@@ -144,7 +103,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool correlate(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw, bool in_place)
+static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
 {
     dots p = { .exec = exec, .g = g, .gy = gy, .gw = gw };
     p.conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
@@ -159,28 +118,10 @@ static bool correlate(const reel_exec *exec, const reel_conv_geom *g, const void
     p.of_image = blocks(p.volume, most > REEL_CONV_PANEL ? most : REEL_CONV_PANEL);
     p.width = blocks(blocks(p.volume, p.of_image), 16) * 16;
     p.of_image = blocks(p.volume, p.width);
-    p.in_place = in_place && g->in[0] == 1 && g->kernel[0] == 1 && g->out[0] == 1;
-    for (int i = 0; i < 3; i++) p.in_place = p.in_place && g->stride[i] == 1 && g->pad[i] == 0;
-    /* Zeros between the rows of gy must cost less than packing. */
-    p.in_place = p.in_place && (g->in[2] - g->out[2]) * 2 <= g->out[2] && p.k <= 64;
-    for (int i = 1; i < 3; i++) /* every tap stays in the image */
-        p.in_place = p.in_place && (g->kernel[i] - 1) * g->dilation[i] + g->out[i] <= g->in[i];
-    if (p.in_place) {
-        p.of_image = 1;
-        p.width = p.volume;
-    }
     p.columns.src = x;
     p.columns.src_c = reel_conv_volume(g->in);
     p.columns.src_n = g->c * p.columns.src_c;
-    if (!reel_conv_gathers(exec, g, REEL_CONV_FORWARD, run_gather, &p)) return false;
-    /* In place, zeros between rows met pixels that the tap does not see: an infinity there would give NaN. */
-    if (p.in_place && !reel_conv_all_finite(g->dtype, g->k * p.rows, gw)) return correlate(exec, g, x, gy, gw, false);
-    return true;
-}
-
-static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
-{
-    return correlate(exec, g, x, gy, gw, true);
+    return reel_conv_gathers(exec, g, REEL_CONV_FORWARD, run_gather, &p);
 }
 
 static bool supports(const reel_conv_geom *g, reel_conv_pass kind)
@@ -195,7 +136,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     (void)kind;
     double pixels = (double)g->n * (double)reel_conv_volume(g->out),
            rows = (double)(g->c * reel_conv_volume(g->kernel));
-    return 2000 + (pixels * rows * (double)(g->k / g->groups) / 16 * 1.4 + pixels * rows * 0.4 + pixels * (double)(g->k / g->groups)) / 3.6;
+    return 2000 + (pixels * rows * (double)(g->k / g->groups) / 16 * 1.3 + pixels * rows * 0.4 + pixels * (double)(g->k / g->groups) * 0.6) / 3.6;
 }
 
 const reel_conv_impl reel_conv_dots = {

@@ -57,22 +57,18 @@ typedef struct product {
 static void product_straight(const product *p, const reel_conv_columns *columns, int64_t q0, int64_t width,
                              reel_gemm gemm, void *scratch)
 {
-    int64_t rows = gemm.rows, ld = p->gang * p->panel;
-    int64_t step = p->depth * ld * (int64_t)reel_dtype_size(p->dtype) <= FIRST_CACHE ? REEL_GEMM_ROWS : rows;
-    const void *weight = gemm.a, *bias = gemm.row_bias;
+    int64_t ld = p->gang * p->panel, step = p->panel;
     void *to = gemm.c;
     p->conv->pack(columns, q0, (int)width, 0, p->depth, scratch, ld);
-    for (int64_t o = 0; o < rows; o += step) {
-        gemm.rows = smaller(rows - o, step);
-        gemm.a = at(weight, o * p->depth, p->dtype);
-        if (bias) gemm.row_bias = at(bias, o, p->dtype);
-        for (int64_t q = 0; q < width; q += p->panel) {
-            gemm.b = at(scratch, q, p->dtype);
-            gemm.c = at(to, o * gemm.ldc + q, p->dtype);
-            gemm.cols = (int)smaller(width - q, p->panel);
-            gemm.vectors = (int)blocks(gemm.cols, p->gemm->lanes);
-            p->gemm->multiply(&gemm);
-        }
+    if (p->depth * ld * (int64_t)reel_dtype_size(p->dtype) <= FIRST_CACHE) step = ld;
+    for (int64_t q = 0; q < width; q += step) {
+        int64_t here = smaller(width - q, step);
+        gemm.b = at(scratch, q, p->dtype);
+        gemm.c = at(to, q, p->dtype);
+        gemm.before = (int)(blocks(here, p->panel) - 1);
+        gemm.cols = (int)(here - gemm.before * p->panel);
+        gemm.vectors = gemm.before > 0 ? p->gemm->max_vectors : (int)blocks(gemm.cols, p->gemm->lanes);
+        p->gemm->multiply(&gemm);
     }
 }
 
@@ -431,7 +427,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     double columns = pixels * inputs * (double)reel_conv_volume(g->kernel);
     for (int i = 0; i < 3 && back; i++) columns /= (double)(g->stride[i] < g->in[i] ? g->stride[i] : g->in[i]);
     bool point = reel_conv_volume(g->kernel) == 1 && g->stride[0] * g->stride[1] * g->stride[2] == 1;
-    return 3000 + columns * outputs / (double)g->groups / 55 + columns * (point ? 0.05 : 0.4) + pixels * outputs * (point ? 0.05 : 0.25);
+    return 3000 + columns * outputs / (double)g->groups / 55 + columns * (point ? 0.05 : 0.25) + pixels * outputs * (point ? 0.05 : 0.25);
 }
 
 const reel_conv_impl reel_conv_im2col = { .name = "im2col",

@@ -480,8 +480,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     }
     double from = kind == REEL_CONV_INPUT_GRAD ? (double)g->k * out : (double)g->c * in, cycles;
     double to = kind == REEL_CONV_INPUT_GRAD ? (double)g->c * in : (double)g->k * out;
-    bool in_cache = (double)g->n * to <= 1e6; /* turning results around is slow on the way to memory */
-    double turned = panel * (0.5 * from + (kind == REEL_CONV_WEIGHT_GRAD ? 0.5 : in_cache ? 0.6 : 2) * to);
+    bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
+    double turned = panel * (0.5 * from + (kind == REEL_CONV_WEIGHT_GRAD ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
     if (kind == REEL_CONV_WEIGHT_GRAD) {
         double sums = pairs * (double)reel_conv_volume(g->kernel);
         cycles = panels * (all * pairs * panel / LANES * (g->stride[2] == 1 ? 1.3 : 2) + turned) + sums * 8;

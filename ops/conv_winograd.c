@@ -244,7 +244,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass, int m)
     double tiles = (double)g->n * (double)tiles_of(out, m);
     double c_whole = (double)reel_winograd_round(g->c / g->groups, 16) * (double)g->groups,
            k_whole = (double)reel_winograd_round(g->k / g->groups, 16);
-    double multiply = 2 * tiles * products * c_whole * k_whole / 105, move = tiles * products * (c + k) * 0.06;
+    double multiply = 2 * tiles * products * c_whole * k_whole / 105, move = tiles * products * (c + k) * 0.2;
     double filters = products * c_whole * k_per * 0.08;
     return 3000 + multiply + move + filters;
 }

@@ -270,6 +270,39 @@ Test(conv, agrees_with_plain_loops_on_avx2) { agree_with_plain_loops("avx2", 500
 Test(conv, agrees_with_plain_loops_on_the_base) { agree_with_plain_loops("base", 500); }
 Test(conv, agrees_with_plain_loops_on_portable_code) { agree_with_plain_loops("portable", 500); }
 
+/* Columns of few rows: numbers of outputs, taps and pixels that fill register tiles and vectors, and that do not. */
+static void few_taps_agree_with_plain_loops(const char *isa)
+{
+    reel_ctx *ctx = context_of(isa, 2);
+    reseed(29);
+    for (int i = 0; i < 60; i++) {
+        conv_case s = { .rank = 2, .bias = i & 1 };
+        s.g = (reel_conv_geom) { .n = 2,
+                                 .groups = 1,
+                                 .c = between(1, 3),
+                                 .k = i % 10 + 1,
+                                 .in = { 1, between(9, 25), between(9, 40) },
+                                 .kernel = { 1, between(1, 4), between(1, 4) },
+                                 .stride = { 1, 1, i % 7 == 6 ? 2 : 1 },
+                                 .dilation = { 1, 1, 1 },
+                                 .pad = { 0, between(0, 1), between(0, 1) } };
+        output_sizes(&s);
+        problem p = make_problem(&s.g, i % 3 != 0);
+        plain_loops(&s.g, p.x, p.w, s.bias ? p.bias : NULL, p.gy, p.y, p.gx, p.gw);
+        double error[3], bound = i % 3 != 0 ? 4e-6 : 1e-12;
+        char text[256];
+        errors_of(ctx, &s, &p, i % 3 != 0 ? REEL_F32 : REEL_F64, REEL_CONV_IM2COL, error);
+        for (int pass = 0; pass < 3; pass++)
+            cr_assert(error[pass] <= bound, "%s pass %d: %g; %s", isa, pass, error[pass], describe(&s, text));
+        free_problem(&p);
+    }
+    reel_ctx_free(ctx);
+}
+
+Test(conv, of_few_taps_agrees_with_plain_loops_on_avx512) { few_taps_agree_with_plain_loops("avx512"); }
+Test(conv, of_few_taps_agrees_with_plain_loops_on_avx2) { few_taps_agree_with_plain_loops("avx2"); }
+Test(conv, of_few_taps_agrees_with_plain_loops_on_the_base) { few_taps_agree_with_plain_loops("base"); }
+
 /* Vectors along images: numbers of images that fill panels, chunks of panels and blocks of memory, and that do not. */
 Test(conv, along_images_agrees_with_plain_loops_at_any_batch)
 {

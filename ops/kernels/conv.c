@@ -7,7 +7,10 @@
 typedef struct run {
     int64_t n, m[3];
     int at, length;
+    int64_t place; /* pack: of its first column's point in the source, or OUTSIDE unless all taps lie in the image */
 } run;
+
+enum { OUTSIDE = -1 };
 
 /* Cuts columns [q0, q0 + width) into runs; returns how many. */
 static int cut_runs(const int64_t grid[3], int64_t q0, int width, run runs[REEL_CONV_PANEL])
@@ -29,6 +32,21 @@ static int cut_runs(const int64_t grid[3], int64_t q0, int width, run runs[REEL_
         }
     }
     return count;
+}
+
+static void place_runs(const reel_conv_columns *columns, run *runs, int count)
+{
+    const int64_t *size = columns->size, *step = columns->step;
+    for (run *u = runs; u < runs + count; u++) {
+        bool inside = step[2] == 1;
+        int64_t place = 0;
+        for (int i = 0; i < 3; i++) {
+            int64_t m = u->m[i] * step[i], last = i == 2 ? u->length - 1 : 0;
+            inside &= m + columns->off[i][0] >= 0 && m + last + columns->off[i][columns->taps[i] - 1] < size[i];
+            place = place * size[i] + m;
+        }
+        u->place = inside ? u->n * columns->src_n + place : OUTSIDE;
+    }
 }
 
 // clang-format off

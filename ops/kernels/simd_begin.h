@@ -8,7 +8,7 @@
 // Arithmetic and comparisons are the compiler's vector extensions (a * b + c contracts to FMA where there is one).
 // No include guard: it is meant to be included once per dtype.
 
-#if defined(REEL_ISA_IS_AVX512)
+#if defined(REEL_ISA_IS_AVX512) || defined(REEL_ISA_IS_AVX2)
 #include <immintrin.h>
 #endif
 
@@ -54,6 +54,13 @@ typedef T V __attribute__((vector_size(REEL_VECTOR_BYTES), may_alias));
 typedef T VU __attribute__((vector_size(REEL_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
 typedef TI VI __attribute__((vector_size(REEL_VECTOR_BYTES), may_alias));
 
+/* x stays in its register: GCC would load what comes from memory again for each use. */
+#if defined(__x86_64__)
+#define LOADED(x) __asm__("" : "+v"(x))
+#else
+#define LOADED(x) (void)(x)
+#endif
+
 #ifndef REEL_SIMD_UNUSED
 #define REEL_SIMD_UNUSED __attribute__((unused, always_inline)) static inline
 #endif
@@ -68,6 +75,10 @@ REEL_SIMD_UNUSED V v_load_n(const T *p, int64_t n)
     return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #elif defined(REEL_ISA_IS_AVX512)
     return (V)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#elif defined(REEL_ISA_IS_AVX2) && defined(REEL_F32)
+    return (V)_mm256_maskload_ps(p, (__m256i)((VI) { 0, 1, 2, 3, 4, 5, 6, 7 } < (TI)n));
+#elif defined(REEL_ISA_IS_AVX2)
+    return (V)_mm256_maskload_pd(p, (__m256i)((VI) { 0, 1, 2, 3 } < (TI)n));
 #else
     V v = { 0 };
     __builtin_memcpy(&v, p, (size_t)n * sizeof(T));
@@ -81,6 +92,10 @@ REEL_SIMD_UNUSED void v_store_n(T *p, V v, int64_t n)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
 #elif defined(REEL_ISA_IS_AVX512)
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#elif defined(REEL_ISA_IS_AVX2) && defined(REEL_F32)
+    _mm256_maskstore_ps(p, (__m256i)((VI) { 0, 1, 2, 3, 4, 5, 6, 7 } < (TI)n), (__m256)v);
+#elif defined(REEL_ISA_IS_AVX2)
+    _mm256_maskstore_pd(p, (__m256i)((VI) { 0, 1, 2, 3 } < (TI)n), (__m256d)v);
 #else
     __builtin_memcpy(p, &v, (size_t)n * sizeof(T));
 #endif

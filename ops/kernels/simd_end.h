@@ -7,6 +7,7 @@
 #undef VU
 #undef VI
 #undef VN
+#undef LOADED
 #undef v_load
 #undef v_store
 #undef v_load_n
