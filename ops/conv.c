@@ -8,6 +8,7 @@
 #include <reel/ops/conv_ops.h>
 #include <reel/ops/pool_geometry.h>
 #include <reel/ops/reduce.h>
+#include <stdlib.h>
 #include <string.h>
 
 static reel_tensor *apply3(const reel_op *op, reel_tensor *a, reel_tensor *b, reel_tensor *bias,
@@ -206,7 +207,7 @@ static bool play_conv(const reel_play *play)
         reel_conv_pool pool = { .y = play->next->out[0].data, .relu = play->next->relu };
         if (play->next->n_out > 1) pool.taps = play->next->out[1].data;
         epilogue.pool = &pool;
-        ok = reel_conv_images.forward(play->exec, &g, x->data, w->data, &epilogue, NULL);
+        ok = reel_conv_pooling(&g, a->algo)->forward(play->exec, &g, x->data, w->data, &epilogue, NULL);
     } else {
         ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
     }
@@ -228,7 +229,8 @@ static bool folds_conv(const reel_op_pair *fold)
     reel_buffer in = buffer_of(fold->tensors[0], &x), weight = buffer_of(fold->tensors[1], &w), out = buffer_of(result, &y);
     if (a->rank != 2 || x.ndim != 4 || reel_numel(result) == 0 || reel_numel(fold->tensors[0]) == 0) return false;
     reel_conv_geom g = geometry(a, &in, &weight, &out);
-    return reel_max_pool_is_pairs(fold->next, fold->next_attrs, g.out[1], g.out[2]) && reel_conv_by_images(&g, a->algo);
+    if (a->algo == REEL_CONV_AUTO && getenv("REEL_CONV_AUTOTUNE")) return false; /* what has been measured pools or not */
+    return reel_max_pool_is_pairs(fold->next, fold->next_attrs, g.out[1], g.out[2]) && reel_conv_pooling(&g, a->algo);
 }
 
 static bool play_conv_transpose(const reel_play *play)

@@ -30,7 +30,7 @@ typedef struct reel_conv_epilogue {
     const void *bias;
     bool relu;
     const reel_play *play; /* whose input 1 is the weight, for reel_play_keep; or NULL */
-    const struct reel_conv_pool *pool; /* asked only of reel_conv_images, forward in two dimensions: instead of the result */
+    const struct reel_conv_pool *pool; /* asked only of reel_conv_pooling's, forward in two dimensions: instead of the result */
 } reel_conv_epilogue;
 
 /* y[n, k, i, j] = the maximum of the 2 x 2 results from (2 i, 2 j) on, then max(0, .) if relu; taps, where not NULL, tell
@@ -66,7 +66,7 @@ typedef struct reel_conv_impl {
 } reel_conv_impl;
 
 extern const reel_conv_impl reel_conv_naive, reel_conv_direct, reel_conv_depthwise, reel_conv_im2col, reel_conv_dots,
-    reel_conv_images, reel_conv_winograd2, reel_conv_winograd4, reel_conv_winograd6;
+    reel_conv_images, reel_conv_winograd_rows, reel_conv_winograd2, reel_conv_winograd4, reel_conv_winograd6;
 #ifdef REEL_HAVE_FFTW
 extern const reel_conv_impl reel_conv_fft;
 #endif
@@ -74,8 +74,8 @@ extern const reel_conv_impl reel_conv_fft;
 /* The algorithm a pass is played with: `wanted` when it supports the pass, else the one of least cost. */
 const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted);
 
-/* Whether the forward pass is played by reel_conv_images whatever has been measured, as it is (no axes joined). */
-bool reel_conv_by_images(const reel_conv_geom *g, reel_conv_algo wanted);
+/* The algorithm of the forward pass if it pools as well: along images, the geometry as it is (no axes joined). Else NULL. */
+const reel_conv_impl *reel_conv_pooling(const reel_conv_geom *g, reel_conv_algo wanted);
 
 /* All of them, in no order. */
 extern const reel_conv_impl *const reel_conv_impls[];

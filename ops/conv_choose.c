@@ -7,7 +7,8 @@
 
 const reel_conv_impl *const reel_conv_impls[] = {
     &reel_conv_naive, &reel_conv_direct,    &reel_conv_depthwise, &reel_conv_im2col,
-    &reel_conv_dots,  &reel_conv_images,    &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
+    &reel_conv_dots,  &reel_conv_images,    &reel_conv_winograd_rows,
+    &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
 #ifdef REEL_HAVE_FFTW
     &reel_conv_fft,
 #endif
@@ -29,7 +30,8 @@ static bool is_wanted(const reel_conv_impl *impl, reel_conv_algo wanted)
                                          [REEL_CONV_WINOGRAD4] = "winograd4",
                                          [REEL_CONV_WINOGRAD6] = "winograd6",
                                          [REEL_CONV_FFT] = "fft",
-                                         [REEL_CONV_IMAGES] = "images" };
+                                         [REEL_CONV_IMAGES] = "images",
+                                         [REEL_CONV_WINOGRAD_ROWS] = "winograd_rows" };
     if (wanted == REEL_CONV_AUTO) return true;
     if (wanted == REEL_CONV_WINOGRAD) return strncmp(impl->name, "winograd", 8) == 0;
     return strcmp(impl->name, names[wanted]) == 0;
@@ -98,11 +100,12 @@ static reel_conv_geom simplified(const reel_conv_geom *g)
     return s;
 }
 
-bool reel_conv_by_images(const reel_conv_geom *g, reel_conv_algo wanted)
+const reel_conv_impl *reel_conv_pooling(const reel_conv_geom *g, reel_conv_algo wanted)
 {
     reel_conv_geom s = simplified(g);
-    if (memcmp(s.in, g->in, sizeof s.in) != 0 || (wanted == REEL_CONV_AUTO && getenv("REEL_CONV_AUTOTUNE"))) return false;
-    return reel_conv_choose(&s, REEL_CONV_FORWARD, wanted) == &reel_conv_images;
+    if (memcmp(s.in, g->in, sizeof s.in) != 0) return NULL;
+    const reel_conv_impl *impl = reel_conv_choose(&s, REEL_CONV_FORWARD, wanted);
+    return impl == &reel_conv_images || impl == &reel_conv_winograd_rows ? impl : NULL;
 }
 
 void reel_conv_fill(reel_dtype dtype, int64_t n, int64_t channels, int64_t volume, const reel_conv_epilogue *epilogue,

@@ -4,86 +4,19 @@
 // A panel of images is turned around, [channel][point][image], so that a vector is one point of as many images. A
 // result point is then a matrix product of the kernel and the source points it sees: rows need not fill vectors,
 // strides cost nothing, and neither do taps in the padding, of which an input gradient has the most. One output
-// channel is a single row of sums over several panels. A weight gradient is dot products along images and points,
-// summed by lanes.
-#include <reel/ops/conv_algo.h>
+// channel is a single row of sums over several panels.
+//
+// The same along rows by Winograd's F(m, r): source rows go through B^T when images are turned around, a result row is
+// eight such products for each of its tiles, over input channels and the kernel's rows, and A^T makes results of them.
+#include <reel/ops/conv_images.h>
 #include <reel/ops/conv_parts.h>
-#include <reel/ops/kernels/conv.h>
-#include <reel/ops/kernels/gemm.h>
 #include <string.h>
 
-enum {
-    VECTORS = 2,
-    SHARES = 16,
-    CHUNKS = 8,
-    SUMS_BYTES = 128 << 10,
-    LINES_BYTES = 12 << 10,
-    TOGETHER_BYTES = 512 << 10,
-    TOGETHER = 4
-};
-
-/* Bytes of turned images at a time; most sums of a weight gradient. */
-#define TURNED_BYTES ((int64_t)8 << 20)
-#define MOST_SUMS 32768
-
-typedef struct kernels {
-    const reel_exec *exec;
-    const reel_gemm_kernels_of *gemm;
-    const reel_conv_kernels_of *conv;
-    size_t size;
-    int64_t lanes, panel; /* of a vector; images of a panel */
-} kernels;
-
-static kernels kernels_of(const reel_exec *exec, const reel_conv_geom *g)
-{
-    kernels k = { .exec = exec, .size = reel_dtype_size(g->dtype) };
-    k.gemm = reel_gemm_of(exec->isa, g->dtype);
-    k.conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
-    k.lanes = k.gemm->lanes;
-    k.panel = k.lanes * smaller(VECTORS, blocks(g->n, k.lanes));
-    return k;
-}
-
-/* to[panel][channel][point of extent][image] = from[image][channel][point - before], zero where there is none. */
-typedef struct turn {
-    const kernels *k;
-    const void *from;
-    int64_t n, channels, size[3], before[3], extent[3];
-    void *to;
-} turn;
-
-static void turn_chunk(void *arg, int64_t chunk, int worker)
-{
-    (void)worker;
-    const turn *t = arg;
-    const int64_t *size = t->size, *extent = t->extent, *before = t->before;
-    int64_t panel = t->k->panel, first = chunk / t->channels * panel, images = smaller(t->n - first, panel);
-    int64_t plane = reel_conv_volume(size), points = reel_conv_volume(extent), apart = t->channels * plane;
-    const void *from = at(t->from, first * apart + chunk % t->channels * plane, t->k->size);
-    void *to = at(t->to, chunk * points * panel, t->k->size);
-    bool whole = memcmp(size, extent, sizeof t->size) == 0 && before[0] == 0 && before[1] == 0 && before[2] == 0;
-    if (!whole || images < panel) memset(to, 0, (size_t)(points * panel) * t->k->size);
-    if (whole) {
-        t->k->gemm->transpose(images, plane, from, apart, to, panel);
-        return;
-    }
-    int64_t length = smaller(size[2], extent[2] - before[2]);
-    for (int64_t z = 0; z < size[0] && z + before[0] < extent[0]; z++)
-        for (int64_t y = 0; y < size[1] && y + before[1] < extent[1] && length > 0; y++)
-            t->k->gemm->transpose(
-                images, length, at(from, (z * size[1] + y) * size[2], t->k->size), apart,
-                at(to, (((z + before[0]) * extent[1] + y + before[1]) * extent[2] + before[2]) * panel, t->k->size),
-                panel);
-}
-
-static void turn_images(const turn *t)
-{
-    reel_parallel(t->k->exec, blocks(t->n, t->k->panel) * t->channels, turn_chunk, (void *)t);
-}
+enum { VECTORS = 2, CHUNKS = 8, SUMS_BYTES = 128 << 10, TOGETHER_BYTES = 512 << 10, TOGETHER = 4 };
 
 /* One gather of a forward pass or an input gradient. */
 typedef struct images {
-    kernels k;
+    reel_images_kernels k;
     int64_t n, groups, inputs, outputs;
     int64_t src_size[3], kernel[3];
     const void *src, *weight;
@@ -92,13 +25,26 @@ typedef struct images {
     reel_conv_places places;
     reel_conv_gather gather;
     int64_t depth;
+    int64_t tile, tiles; /* results of a tile, tiles of a result row; 0: no tiles */
+    void *filters;       /* with tiles, of the weight: [group][product][output][input][tap of axis 0][tap of axis 1] */
+    int64_t src_row;     /* elements of a turned row, with tiles of one product */
     int64_t all_lines, lines, bands; /* result rows, and those of a band; bands of an image */
     int64_t together;                /* panels of a chunk, which share their tables */
     int64_t first, here;             /* image of what is turned, and panels of it */
     void *turned;
-    char *scratch; /* of each worker: two tables of offsets, sums, a pool's taps */
-    size_t scratch_size, sums_at, taps_at;
+    int64_t of_panel; /* its elements of a panel */
+    char *scratch;    /* of each worker: two tables of offsets, sums, products, a pool's taps */
+    size_t scratch_size, sums_at, products_at, taps_at;
 } images;
+
+/* Some result rows of some panels, on one worker. */
+typedef struct band {
+    const images *p;
+    int64_t group, panels, from, lines;
+    const void *src; /* of the first panel */
+    int64_t src_panel, sums_panel;
+    char *sums, *products; /* [panel][output][row][point]; with tiles, [row][output][product][tile] */
+} band;
 
 /* The taps of an axis that result m has within the image: [low, high), and where the first of them lies. */
 static int64_t seen(const images *p, int axis, int64_t m, int64_t *low, int64_t *high)
@@ -196,32 +142,25 @@ static void unpack_pooled(const images *p, int64_t image, int64_t group, int64_t
         }
 }
 
-static void band_chunk(void *arg, int64_t chunk, int worker)
+/* The results of a band, point by point, with room for the tables. */
+static void multiply_points(const band *b, int64_t *tables)
 {
-    const images *p = arg;
+    const images *p = b->p;
     const int64_t *grid = p->gather.grid, *size = p->src_size;
-    int64_t band = chunk % p->bands, group = chunk / p->bands % p->groups;
-    int64_t panel = chunk / p->bands / p->groups * p->together, panels = smaller(p->together, p->here - panel);
-    int64_t from = band * p->lines, lines = smaller(p->lines, p->all_lines - from), points = lines * grid[2];
-    int64_t plane = reel_conv_volume(size), in_stride = reel_conv_volume(p->kernel);
-    char *scratch = p->scratch + (size_t)worker * p->scratch_size, *sums = scratch + p->sums_at;
-    int64_t *a_off = (int64_t *)scratch, *b_off = a_off + p->depth;
-    int64_t of_panel = p->inputs * plane * p->k.panel, of_sums = p->outputs * points * p->k.panel;
-    const void *src = at(p->turned, (panel * p->groups + group) * of_panel, p->k.size);
-    int64_t kernels_at = group * p->outputs * p->inputs * in_stride;
+    int64_t in_stride = reel_conv_volume(p->kernel), *a_off = tables, *b_off = tables + p->depth;
     reel_gemm gemm = { .rows = p->outputs,
-                       .a = at(p->weight, kernels_at, p->k.size),
+                       .a = at(p->weight, b->group * p->outputs * p->inputs * in_stride, p->k.size),
                        .lda = in_stride * (p->crossed ? 1 : p->inputs),
                        .a_off = a_off,
                        .b_off = b_off,
-                       .ldc = points * p->k.panel,
+                       .ldc = b->lines * grid[2] * p->k.panel,
                        .vectors = (int)(p->k.panel / p->k.lanes),
                        .cols = (int)p->k.panel,
                        .flags = p->epilogue->relu ? REEL_GEMM_RELU : 0 };
-    if (p->epilogue->bias) gemm.row_bias = at(p->epilogue->bias, group * p->outputs, p->k.size);
+    if (p->epilogue->bias) gemm.row_bias = at(p->epilogue->bias, b->group * p->outputs, p->k.size);
     int64_t known[4] = { -1, -1, -1, -1 }; /* the taps the tables are of: low and high of axes 1 and 2 */
-    for (int64_t line = 0; line < lines; line++) {
-        int64_t low[3], high[3], z = (from + line) / grid[1], y = (from + line) % grid[1];
+    for (int64_t line = 0; line < b->lines; line++) {
+        int64_t low[3], high[3], z = (b->from + line) / grid[1], y = (b->from + line) % grid[1];
         int64_t z0 = seen(p, 0, z, &low[0], &high[0]), y0 = seen(p, 1, y, &low[1], &high[1]);
         if (y == 0) known[0] = -1;
         for (int64_t x = 0; x < grid[2]; x++) {
@@ -230,18 +169,146 @@ static void band_chunk(void *arg, int64_t chunk, int worker)
                 gemm.depth = fill_tables(p, low, high, a_off, b_off);
                 memcpy(known, now, sizeof known);
             }
-            multiply_point(p, &gemm, panels, at(src, ((z0 * size[1] + y0) * size[2] + x0) * p->k.panel, p->k.size),
-                           p->groups * of_panel, at(sums, (line * grid[2] + x) * p->k.panel, p->k.size), of_sums);
+            multiply_point(p, &gemm, b->panels,
+                           at(b->src, ((z0 * size[1] + y0) * size[2] + x0) * p->k.panel, p->k.size), b->src_panel,
+                           at(b->sums, (line * grid[2] + x) * p->k.panel, p->k.size), b->sums_panel);
         }
     }
-    for (int64_t i = 0; i < panels; i++) {
-        int64_t image = p->first + (panel + i) * p->k.panel;
-        void *results = at(sums, i * of_sums, p->k.size);
-        if (p->epilogue->pool)
-            unpack_pooled(p, image, group, from, lines, results, (uint8_t *)scratch + p->taps_at);
-        else
-            unpack(p, image, group, from * grid[2], points, results);
+}
+
+/* The sums behind a product of a row's tiles: rows of taps, and source rows that meet them. */
+static int64_t fill_row_tables(const images *p, const int64_t low[3], const int64_t high[3], int64_t *restrict a_off,
+                               int64_t *restrict b_off)
+{
+    const reel_conv_gather *gather = &p->gather;
+    const int64_t *size = p->src_size, *taps = gather->taps;
+    int64_t count = 0;
+    for (int64_t c = 0; c < p->inputs; c++)
+        for (int64_t i = low[0]; i < high[0]; i++)
+            for (int64_t j = low[1]; j < high[1]; j++, count++) {
+                int64_t z = gather->off[0][i] - gather->off[0][low[0]], y = gather->off[1][j] - gather->off[1][low[1]];
+                a_off[count] = (c * taps[0] + i) * taps[1] + j;
+                b_off[count] = ((c * REEL_WINOGRAD_ROWS * size[0] + z) * size[1] + y) * p->src_row;
+            }
+    return count;
+}
+
+/* A row's sums: its tables, and its first source row. */
+typedef struct row_sums {
+    const int64_t *a_off, *b_off;
+    int64_t depth, first;
+} row_sums;
+
+/* Of the band's rows; those that see the same taps share tables. */
+static const row_sums *sums_of_rows(const band *b, char *scratch)
+{
+    const images *p = b->p;
+    row_sums *rows = (row_sums *)scratch;
+    int64_t *tables = (int64_t *)(rows + p->lines), known[4] = { -1, -1, -1, -1 };
+    for (int64_t line = 0; line < b->lines; line++) {
+        int64_t low[3], high[3], z = (b->from + line) / p->gather.grid[1], y = (b->from + line) % p->gather.grid[1];
+        int64_t z0 = seen(p, 0, z, &low[0], &high[0]), y0 = seen(p, 1, y, &low[1], &high[1]);
+        int64_t now[4] = { low[0], high[0], low[1], high[1] };
+        if (memcmp(now, known, sizeof now) != 0) {
+            rows[line] = (row_sums) { .a_off = tables, .b_off = tables + p->depth };
+            rows[line].depth = fill_row_tables(p, low, high, tables, tables + p->depth);
+            tables += 2 * p->depth;
+            memcpy(known, now, sizeof now);
+        } else {
+            rows[line] = rows[line - 1];
+        }
+        rows[line].first = (z0 * p->src_size[1] + y0) * p->src_row;
     }
+    return rows;
+}
+
+/* The results of a panel's band by tiles of its rows: all rows of a product and of some tiles at a time, whose sources
+ * stay in the first cache. */
+static void multiply_tiles(const band *b, const row_sums *sums)
+{
+    const images *p = b->p;
+    int64_t length = p->src_row, most = p->k.gemm->max_vectors * p->k.lanes,
+            plane = p->src_size[0] * p->src_size[1] * length;
+    int64_t of_output = REEL_WINOGRAD_ROWS * length, of_line = p->outputs * of_output,
+            of_product = p->outputs * p->depth;
+    reel_gemm gemm = { .rows = p->outputs, .lda = p->depth, .ldc = of_output };
+    for (int64_t q = 0; q < REEL_WINOGRAD_ROWS; q++)
+        for (int64_t v = 0; v < length; v += most) {
+            gemm.a = at(p->filters, (b->group * REEL_WINOGRAD_ROWS + q) * of_product, p->k.size);
+            gemm.cols = (int)smaller(length - v, most);
+            gemm.vectors = gemm.cols / (int)p->k.lanes;
+            for (int64_t line = 0; line < b->lines; line++) {
+                gemm.a_off = sums[line].a_off;
+                gemm.b_off = sums[line].b_off;
+                gemm.depth = sums[line].depth;
+                gemm.b = at(b->src, sums[line].first + q * plane + v, p->k.size);
+                gemm.c = at(b->products, line * of_line + q * length + v, p->k.size);
+                p->k.gemm->multiply(&gemm);
+            }
+        }
+    reel_winograd_rows rows = { .rows = 1,
+                                .tiles = p->tiles,
+                                .tile = p->tile,
+                                .panel = p->k.panel,
+                                .width = p->gather.grid[2],
+                                .relu = p->epilogue->relu };
+    for (int64_t o = 0; o < p->outputs; o++) {
+        if (p->epilogue->bias) rows.bias = at(p->epilogue->bias, b->group * p->outputs + o, p->k.size);
+        for (int64_t line = 0; line < b->lines; line++) {
+            rows.products = at(b->products, line * of_line + o * of_output, p->k.size);
+            rows.points = at(b->sums, (o * b->lines + line) * rows.width * p->k.panel, p->k.size);
+            p->k.rows->result(&rows);
+        }
+    }
+}
+
+static void band_chunk(void *arg, int64_t chunk, int worker)
+{
+    const images *p = arg;
+    const int64_t *grid = p->gather.grid;
+    int64_t panel = chunk / p->bands / p->groups * p->together;
+    band b = { .p = p,
+               .group = chunk / p->bands % p->groups,
+               .panels = smaller(p->together, p->here - panel),
+               .from = chunk % p->bands * p->lines,
+               .src_panel = p->of_panel };
+    b.lines = smaller(p->lines, p->all_lines - b.from);
+    int64_t points = b.lines * grid[2];
+    char *scratch = p->scratch + (size_t)worker * p->scratch_size;
+    b.sums = scratch + p->sums_at;
+    b.products = scratch + p->products_at;
+    b.sums_panel = p->outputs * points * p->k.panel;
+    b.src = at(p->turned, panel * b.src_panel + b.group * (b.src_panel / p->groups), p->k.size);
+    if (p->tile)
+        multiply_tiles(&b, sums_of_rows(&b, scratch));
+    else
+        multiply_points(&b, (int64_t *)scratch);
+    for (int64_t i = 0; i < b.panels; i++) {
+        int64_t image = p->first + (panel + i) * p->k.panel;
+        void *results = at(b.sums, i * b.sums_panel, p->k.size);
+        if (p->epilogue->pool)
+            unpack_pooled(p, image, b.group, b.from, b.lines, results, (uint8_t *)scratch + p->taps_at);
+        else
+            unpack(p, image, b.group, b.from * grid[2], points, results);
+    }
+}
+
+/* The kernels of one output channel through G. */
+static void filter_chunk(void *arg, int64_t chunk, int worker)
+{
+    const images *p = arg;
+    const reel_conv_gather *gather = &p->gather;
+    int64_t group = chunk / p->outputs, o = chunk % p->outputs, volume = reel_conv_volume(p->kernel), count = 0;
+    int64_t next = (p->crossed ? p->outputs : 1) * volume, own = (p->crossed ? 1 : p->inputs) * volume;
+    int64_t *from = (int64_t *)(p->scratch + (size_t)worker * p->scratch_size);
+    for (int64_t c = 0; c < p->inputs; c++)
+        for (int64_t i = 0; i < gather->taps[0]; i++)
+            for (int64_t j = 0; j < gather->taps[1]; j++)
+                from[count++] = c * next + (gather->tap[0][i] * p->kernel[1] + gather->tap[1][j]) * p->kernel[2];
+    int64_t to = (group * REEL_WINOGRAD_ROWS * p->outputs + o) * p->depth;
+    reel_images_filter(p->k.size, count, gather->taps[2], from, gather->tap[2],
+                       at(p->weight, group * p->outputs * p->inputs * volume + o * own, p->k.size),
+                       at(p->filters, to, p->k.size), p->outputs * p->depth);
 }
 
 /* Cuts result rows into bands for images that are turned `panels` at a time, and gets the workers' scratch. */
@@ -250,17 +317,21 @@ static bool cut_bands(images *p, int64_t panels)
     const reel_conv_gather *gather = &p->gather;
     const int64_t *grid = gather->grid, size = (int64_t)p->k.size;
     int64_t unit = p->epilogue->pool ? 2 : 1,
-            rows = gather->taps[0] * gather->taps[1] * p->src_size[2]; /* that a line sees */
-    p->together =
-        smaller(smaller(panels, TOGETHER), larger(1, TOGETHER_BYTES / (p->inputs * rows * p->k.panel * size)));
+            rows = gather->taps[0] * gather->taps[1] * p->src_row; /* that a line sees */
+    p->together = smaller(smaller(panels, TOGETHER), larger(1, TOGETHER_BYTES / (p->inputs * rows * size)));
+    if (p->tile) p->together = 1; /* the tables of a row are few */
+    int64_t products = p->tile ? p->outputs * REEL_WINOGRAD_ROWS * p->src_row * size : 0; /* of a line */
     p->all_lines = grid[0] * grid[1] / unit * unit;
     int64_t line = p->together * p->outputs * grid[2] * p->k.panel * size;
-    int64_t bands =
-        larger(blocks(p->all_lines * line, SUMS_BYTES), blocks(CHUNKS, blocks(panels, p->together) * p->groups));
+    int64_t bands = larger(blocks(p->all_lines * (line + products), SUMS_BYTES),
+                           blocks(CHUNKS, blocks(panels, p->together) * p->groups));
     p->lines = blocks(blocks(p->all_lines, smaller(p->all_lines, bands)), unit) * unit;
     p->bands = blocks(p->all_lines, p->lines);
-    p->sums_at = (size_t)blocks(2 * p->depth * (int64_t)sizeof(int64_t), 64) * 64;
-    p->taps_at = p->sums_at + (size_t)blocks(p->lines * line, 64) * 64;
+    int64_t tables = 2 * p->depth * (int64_t)sizeof(int64_t);
+    if (p->tile) tables = p->lines * (tables + (int64_t)sizeof(row_sums));
+    p->sums_at = (size_t)blocks(tables, 64) * 64;
+    p->products_at = p->sums_at + (size_t)blocks(p->lines * line, 64) * 64;
+    p->taps_at = p->products_at + (size_t)blocks(p->lines * products, 64) * 64;
     int64_t taps = p->epilogue->pool ? p->outputs * (p->lines / 2) * (grid[2] / 2) * p->k.panel : 0;
     p->scratch_size = p->taps_at + (size_t)blocks(taps, 64) * 64;
     p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
@@ -284,20 +355,36 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         p->places.grid[0] = p->places.grid[1] = p->places.size[0] = p->places.size[1] = 1;
         p->places.grid[2] = p->places.size[2] = p->epilogue->pool ? p->places.dst_c : reel_conv_volume(gather->grid);
     }
+    reel_images_turn t = { .k = &p->k, .channels = p->groups * p->inputs, .tile = p->tile };
+    memcpy(t.size, p->src_size, sizeof t.size);
+    memcpy(t.extent, p->src_size, sizeof t.extent);
     p->depth = p->inputs * reel_conv_volume(gather->taps);
+    p->src_row = p->src_size[2] * p->k.panel;
+    if (p->tile) {
+        p->tiles = t.tiles = blocks(gather->grid[2], p->tile);
+        t.before[2] = -gather->off[2][0];
+        t.extent[2] = t.tiles * p->tile + gather->taps[2] - 1;
+        p->depth = p->inputs * gather->taps[0] * gather->taps[1];
+        p->src_row = p->tiles * p->k.panel;
+    }
 
-    int64_t image = p->groups * p->inputs * reel_conv_volume(p->src_size), of_panel = image * p->k.panel;
-    int64_t panels = larger(1, smaller(blocks(p->n, p->k.panel), TURNED_BYTES / (of_panel * (int64_t)p->k.size)));
+    int64_t image = p->groups * p->inputs * reel_conv_volume(p->src_size);
+    int64_t of_panel = p->of_panel = t.channels * reel_images_points(&t) * p->k.panel;
+    int64_t panels = larger(1, smaller(blocks(p->n, p->k.panel), REEL_IMAGES_BYTES / (of_panel * (int64_t)p->k.size)));
     bool there = p->turned && panels * p->k.panel >= p->n; /* since the gather of another residue */
     if (!p->turned) p->turned = reel_scratch(p->k.exec, reel_bytes((size_t)(panels * of_panel), p->k.size));
     if (!p->turned || !cut_bands(p, panels)) return false;
-    turn t = { .k = &p->k, .channels = p->groups * p->inputs, .to = p->turned };
-    memcpy(t.size, p->src_size, sizeof t.size);
-    memcpy(t.extent, p->src_size, sizeof t.extent);
+    if (p->tile) {
+        size_t filters = (size_t)(p->groups * REEL_WINOGRAD_ROWS * p->outputs * p->depth);
+        p->filters = reel_scratch(p->k.exec, reel_bytes(filters, p->k.size));
+        if (!p->filters) return false;
+        reel_parallel(p->k.exec, p->groups * p->outputs, filter_chunk, p);
+    }
+    t.to = p->turned;
     for (p->first = 0; p->first < p->n; p->first += panels * p->k.panel) {
         t.n = smaller(p->n - p->first, panels * p->k.panel);
         t.from = at(p->src, p->first * image, p->k.size);
-        if (!there) turn_images(&t);
+        if (!there && !reel_images_turn_all(&t)) return false;
         p->here = blocks(t.n, p->k.panel);
         reel_parallel(p->k.exec, blocks(p->here, p->together) * p->groups * p->bands, band_chunk, p);
     }
@@ -305,12 +392,13 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, const void *src,
+static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, int64_t tile, const void *src,
                 const void *weight, const reel_conv_epilogue *epilogue, void *dst)
 {
     bool fwd = kind == REEL_CONV_FORWARD;
     const int64_t *from = fwd ? g->in : g->out, *to = fwd ? g->out : g->in;
-    images p = { .k = kernels_of(exec, g),
+    images p = { .k = reel_images_kernels_for(exec, g),
+                 .tile = tile,
                  .n = g->n,
                  .groups = g->groups,
                  .inputs = (fwd ? g->c : g->k) / g->groups,
@@ -334,113 +422,18 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
 static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
                     const reel_conv_epilogue *epilogue, void *y)
 {
-    return run(exec, g, REEL_CONV_FORWARD, x, w, epilogue, y);
+    return run(exec, g, REEL_CONV_FORWARD, 0, x, w, epilogue, y);
 }
 
 static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
                        const reel_conv_epilogue *epilogue, void *gx)
 {
-    return run(exec, g, REEL_CONV_INPUT_GRAD, gy, w, epilogue, gx);
-}
-
-/* A weight gradient. Panel i of the images is added to share i % shares of the sums. */
-typedef struct weights {
-    kernels k;
-    const reel_conv_geom *g;
-    int64_t c, outputs, rows; /* channels of a group; channels times taps */
-    int64_t shares, parts, extent[3];
-    const int64_t *row_off; /* of each row in the turned images */
-    void *x, *gy;           /* turned: [share]... */
-    void *sums, *gw;        /* sums: [share][output][row][lane] */
-} weights;
-
-static void dot_chunk(void *arg, int64_t chunk, int worker)
-{
-    (void)worker;
-    const weights *p = arg;
-    const reel_conv_geom *g = p->g;
-    const int64_t *extent = p->extent, *out = g->out;
-    int64_t part = chunk % p->parts, group = chunk / p->parts % g->groups, share = chunk / p->parts / g->groups;
-    int64_t of_part = blocks(p->outputs, p->parts), k = group * p->outputs + part * of_part;
-    int64_t panel = p->k.panel, volume = reel_conv_volume(out), points = reel_conv_volume(extent);
-    bool joined = g->stride[2] == 1; /* a row of results is one stretch, else a point is */
-    reel_conv_dot dot = { .outputs = smaller(of_part, p->outputs - part * of_part),
-                          .rows = p->rows,
-                          .gy_k = volume * panel,
-                          .row_off = p->row_off,
-                          .sums = at(p->sums, (share * g->k + k) * p->rows * p->k.lanes, p->k.size) };
-    if (dot.outputs <= 0) return;
-    dot.count = joined ? out[2] * panel : panel;
-    dot.gy_line = dot.count;
-    dot.column_line = joined ? g->stride[1] * extent[2] * panel : g->stride[2] * panel;
-    int64_t lines = joined ? out[1] : out[2], calls = joined ? out[0] : out[0] * out[1];
-    int64_t at_once = joined ? larger(1, LINES_BYTES / (dot.count * (int64_t)p->k.size)) : lines;
-    const void *gy = at(p->gy, (share * g->k + k) * volume * panel, p->k.size);
-    const void *x = at(p->x, (share * g->c + group * p->c) * points * panel, p->k.size);
-    for (int64_t i = 0; i < calls; i++) {
-        int64_t z = joined ? i : i / out[1], y = joined ? 0 : i % out[1];
-        int64_t first = (z * g->stride[0] * extent[1] + y * g->stride[1]) * extent[2] * panel;
-        for (int64_t line = 0; line < lines; line += at_once) {
-            dot.lines = smaller(at_once, lines - line);
-            dot.gy = at(gy, (i * lines + line) * dot.gy_line, p->k.size);
-            dot.column = at(x, first + line * dot.column_line, p->k.size);
-            p->k.conv->dot(&dot);
-        }
-    }
-}
-
-static void add_chunk(void *arg, int64_t chunk, int worker)
-{
-    (void)worker;
-    const weights *p = arg;
-    int64_t of_output = p->rows * p->k.lanes;
-    p->k.conv->add_lanes(p->rows, p->shares, p->g->k * of_output, at(p->sums, chunk * of_output, p->k.size),
-                         at(p->gw, chunk * p->rows, p->k.size));
+    return run(exec, g, REEL_CONV_INPUT_GRAD, 0, gy, w, epilogue, gx);
 }
 
 static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
 {
-    weights p = { .k = kernels_of(exec, g), .g = g, .c = g->c / g->groups, .outputs = g->k / g->groups, .gw = gw };
-    int64_t taps = reel_conv_volume(g->kernel), out = reel_conv_volume(g->out), in = reel_conv_volume(g->in);
-    turn of_x = { .k = &p.k, .channels = g->c }, of_gy = { .k = &p.k, .channels = g->k };
-    for (int i = 0; i < 3; i++) {
-        p.extent[i] = (g->out[i] - 1) * g->stride[i] + (g->kernel[i] - 1) * g->dilation[i] + 1;
-        if (g->pad[i] == 0) p.extent[i] = larger(p.extent[i], g->in[i]); /* turned as a whole */
-        of_x.size[i] = g->in[i];
-        of_x.before[i] = g->pad[i];
-        of_x.extent[i] = p.extent[i];
-        of_gy.size[i] = of_gy.extent[i] = g->out[i];
-    }
-    int64_t points = reel_conv_volume(p.extent), of_panel = (g->c * points + g->k * out) * p.k.panel;
-    p.rows = p.c * taps;
-    p.shares =
-        smaller(smaller(blocks(g->n, p.k.panel), SHARES), larger(1, TURNED_BYTES / (of_panel * (int64_t)p.k.size)));
-    p.parts = smaller(blocks(p.outputs, 4), blocks(CHUNKS, p.shares * g->groups));
-    size_t sums = reel_bytes((size_t)(p.shares * g->k * p.rows * p.k.lanes), p.k.size);
-    int64_t *row_off = reel_scratch(exec, (size_t)p.rows * sizeof *row_off);
-    p.x = of_x.to = reel_scratch(exec, reel_bytes((size_t)(p.shares * g->c * points * p.k.panel), p.k.size));
-    p.gy = of_gy.to = reel_scratch(exec, reel_bytes((size_t)(p.shares * g->k * out * p.k.panel), p.k.size));
-    p.sums = reel_scratch(exec, sums);
-    if (!row_off || !p.x || !p.gy || !p.sums) return false;
-    memset(p.sums, 0, sums);
-    for (int64_t r = 0; r < p.rows; r++) {
-        int64_t t2 = r % g->kernel[2], t1 = r / g->kernel[2] % g->kernel[1],
-                t0 = r % taps / g->kernel[2] / g->kernel[1];
-        row_off[r] = (r / taps * points + (t0 * g->dilation[0] * p.extent[1] + t1 * g->dilation[1]) * p.extent[2] +
-                      t2 * g->dilation[2]) *
-                     p.k.panel;
-    }
-    p.row_off = row_off;
-    for (int64_t first = 0; first < g->n; first += p.shares * p.k.panel) {
-        of_x.n = of_gy.n = smaller(g->n - first, p.shares * p.k.panel);
-        of_x.from = at(x, first * g->c * in, p.k.size);
-        of_gy.from = at(gy, first * g->k * out, p.k.size);
-        turn_images(&of_x);
-        turn_images(&of_gy);
-        reel_parallel(exec, blocks(of_x.n, p.k.panel) * g->groups * p.parts, dot_chunk, &p);
-    }
-    reel_parallel(exec, g->k, add_chunk, &p);
-    return true;
+    return reel_images_weight_grad(exec, g, 0, x, gy, gw);
 }
 
 /* A panel of images, results of a row, tables and sums within reason. */
@@ -460,40 +453,54 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass kind)
                     : kind == REEL_CONV_FORWARD   ? c * (double)reel_conv_volume(g->in)
                                                   : k * (double)reel_conv_volume(g->out);
     if (turned * lanes > 16e6 || row * lanes > 4e6) return false;
-    return kind == REEL_CONV_WEIGHT_GRAD ? c * k / (double)g->groups * taps <= MOST_SUMS : (c + k) * taps <= 1e6;
+    return kind == REEL_CONV_WEIGHT_GRAD ? c * k / (double)g->groups * taps <= REEL_IMAGES_MOST_SUMS
+                                         : (c + k) * taps <= 1e6;
 }
 
-static double cost(const reel_conv_geom *g, reel_conv_pass kind)
+/* Pairs of a result and a tap of an axis that lie within the image. */
+static double met(const reel_conv_geom *g, int i)
+{
+    double pairs = 0;
+    for (int64_t t = 0; t < g->kernel[i]; t++) {
+        int64_t from = g->pad[i] - t * g->dilation[i], end = g->in[i] + from; /* of o * stride, in [from, end) */
+        int64_t low = from <= 0 ? 0 : blocks(from, g->stride[i]), high = end <= 0 ? 0 : blocks(end, g->stride[i]);
+        pairs += (double)larger(0, smaller(high, g->out[i]) - smaller(low, g->out[i]));
+    }
+    return pairs;
+}
+
+/* By tiles of so many results along rows, or 0. */
+static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, int64_t tile)
 {
     enum { LANES = 16 };
+    bool fwd = kind == REEL_CONV_FORWARD, weight = kind == REEL_CONV_WEIGHT_GRAD, back = kind == REEL_CONV_INPUT_GRAD;
     double panel = LANES * (double)smaller(VECTORS, blocks(g->n, LANES)), panels = (double)blocks(g->n, (int64_t)panel);
     double pairs = (double)g->k * (double)(g->c / g->groups), in = (double)reel_conv_volume(g->in);
-    double out = (double)reel_conv_volume(g->out), met = 1, all = out * (double)reel_conv_volume(g->kernel);
-    for (int i = 0; i < 3; i++) { /* taps of all results that lie within the image */
-        double axis = 0;
-        for (int64_t t = 0; t < g->kernel[i]; t++) {
-            int64_t from = g->pad[i] - t * g->dilation[i], end = g->in[i] + from; /* of o * stride, in [from, end) */
-            int64_t low = from <= 0 ? 0 : blocks(from, g->stride[i]), high = end <= 0 ? 0 : blocks(end, g->stride[i]);
-            axis += (double)larger(0, smaller(high, g->out[i]) - smaller(low, g->out[i]));
-        }
-        met *= axis;
-    }
-    double from = kind == REEL_CONV_INPUT_GRAD ? (double)g->k * out : (double)g->c * in, cycles;
-    double to = kind == REEL_CONV_INPUT_GRAD ? (double)g->c * in : (double)g->k * out;
+    double out = (double)reel_conv_volume(g->out), taps = (double)reel_conv_volume(g->kernel),
+           lines = met(g, 0) * met(g, 1);
+    double from = back ? (double)g->k * out : (double)g->c * in, to = back ? (double)g->c * in : (double)g->k * out;
+    int64_t width = back ? g->in[2] : g->out[2], outputs = (fwd ? g->k : g->c) / g->groups;
+    double products = tile ? (double)(REEL_WINOGRAD_ROWS * blocks(width, tile)) : 0; /* of a row */
+    double sums = tile     ? lines * products
+                  : weight ? out * taps
+                           : lines * met(g, 2),
+           few = tile ? 1.3 : 1.15, transforms = 0;
+    if (weight)
+        few = tile ? 1.7 : g->stride[2] == 1 ? 1.3 : 2;
+    else if (outputs < 4) /* rows that fill a register tile */
+        few = outputs > 1 || tile ? 2 : g->n > 2 * LANES ? 1.3 : 3;
+    if (tile) transforms = 6 * products * (from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width);
     bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
-    double turned = panel * (0.5 * from + (kind == REEL_CONV_WEIGHT_GRAD ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
-    if (kind == REEL_CONV_WEIGHT_GRAD) {
-        double sums = pairs * (double)reel_conv_volume(g->kernel);
-        cycles = panels * (all * pairs * panel / LANES * (g->stride[2] == 1 ? 1.3 : 2) + turned) + sums * 8;
-    } else {
-        bool fwd = kind == REEL_CONV_FORWARD;
-        int64_t outputs = (fwd ? g->k : g->c) / g->groups;
-        double few = outputs == 1 ? (g->n > 2 * LANES ? 1.3 : 3) : outputs < 4 ? 2 : 1.15; /* rows that fill a tile */
-        double calls = (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);
-        cycles = panels * (met * pairs * panel / LANES * few + 40 * calls + turned);
-    }
+    double turned = panel * (0.5 * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
+    double calls = weight ? 0 : (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);
+    if (tile) calls *= products / (double)width;
+    double cycles = panels * ((sums * pairs * few + transforms) * panel / LANES + 40 * calls + turned);
+    if (weight) cycles += pairs * taps * 8;
+    if (tile) cycles += 8 * pairs * taps; /* kernels */
     return 4000 + cycles / 3.6;
 }
+
+static double cost(const reel_conv_geom *g, reel_conv_pass kind) { return cost_of(g, kind, 0); }
 
 const reel_conv_impl reel_conv_images = { .name = "images",
                                           .supports = supports,
@@ -501,3 +508,40 @@ const reel_conv_impl reel_conv_images = { .name = "images",
                                           .forward = forward,
                                           .input_grad = input_grad,
                                           .weight_grad = weight_grad };
+
+/* Along rows by tiles. */
+
+static bool supports_rows(const reel_conv_geom *g, reel_conv_pass kind)
+{
+    return reel_images_tile(g->kernel[2]) > 0 && g->stride[2] == 1 && g->dilation[2] == 1 && g->pad[2] < g->kernel[2] &&
+           supports(g, kind);
+}
+
+static double cost_rows(const reel_conv_geom *g, reel_conv_pass kind)
+{
+    return cost_of(g, kind, reel_images_tile(g->kernel[2]));
+}
+
+static bool forward_rows(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
+                         const reel_conv_epilogue *epilogue, void *y)
+{
+    return run(exec, g, REEL_CONV_FORWARD, reel_images_tile(g->kernel[2]), x, w, epilogue, y);
+}
+
+static bool input_grad_rows(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
+                            const reel_conv_epilogue *epilogue, void *gx)
+{
+    return run(exec, g, REEL_CONV_INPUT_GRAD, reel_images_tile(g->kernel[2]), gy, w, epilogue, gx);
+}
+
+static bool weight_grad_rows(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
+{
+    return reel_images_weight_grad(exec, g, reel_images_tile(g->kernel[2]), x, gy, gw);
+}
+
+const reel_conv_impl reel_conv_winograd_rows = { .name = "winograd_rows",
+                                                 .supports = supports_rows,
+                                                 .cost = cost_rows,
+                                                 .forward = forward_rows,
+                                                 .input_grad = input_grad_rows,
+                                                 .weight_grad = weight_grad_rows };

@@ -143,10 +143,10 @@ Test(plan, pools_behind_a_convolution_without_its_result)
     enum { MOST = 1 << 20 };
     double *a = malloc(MOST * sizeof *a), *b = malloc(MOST * sizeof *b);
     reel_ctx *eager = reel_ctx_new(&(reel_ctx_opts) { .eager = true });
-    setenv("REEL_CONV_ALGO", "images", 1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        for (int keep = 0; keep < 2; keep++) {
-            int64_t n = pooled(ctx, &cases[i], keep, a), m = pooled(eager, &cases[i], keep, b);
+        for (int keep = 0; keep < 4; keep++) {
+            setenv("REEL_CONV_ALGO", keep < 2 ? "images" : "winograd_rows", 1);
+            int64_t n = pooled(ctx, &cases[i], keep % 2, a), m = pooled(eager, &cases[i], keep % 2, b);
             cr_assert(n == m && n > 0 && n <= MOST, "case %zu: %lld and %lld values", i, (long long)n, (long long)m);
             for (int64_t k = 0; k < n; k++)
                 cr_assert(a[k] == b[k] || (isnan(a[k]) && isnan(b[k])), "case %zu, value %lld: %g and %g", i, (long long)k, a[k], b[k]);

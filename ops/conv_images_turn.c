@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// Panels of images turned around, so that a vector is one point of as many images; kernels for Winograd along their
+// rows.
+#include <reel/ops/conv_images.h>
+#include <reel/ops/conv_parts.h>
+#include <string.h>
+
+enum { VECTORS = 2 };
+
+reel_images_kernels reel_images_kernels_for(const reel_exec *exec, const reel_conv_geom *g)
+{
+    reel_images_kernels k = { .exec = exec, .size = reel_dtype_size(g->dtype) };
+    k.gemm = reel_gemm_of(exec->isa, g->dtype);
+    k.conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
+    k.rows = reel_winograd_rows_for(exec->isa, g->dtype);
+    k.lanes = k.gemm->lanes;
+    k.panel = k.lanes * smaller(VECTORS, blocks(g->n, k.lanes));
+    return k;
+}
+
+int64_t reel_images_points(const reel_images_turn *t)
+{
+    int64_t rows = t->extent[0] * t->extent[1];
+    return t->tile ? rows * REEL_WINOGRAD_ROWS * t->tiles : rows * t->extent[2];
+}
+
+typedef struct turn_job {
+    const reel_images_turn *t;
+    char *scratch; /* of each worker: a channel of a panel */
+    int64_t scratch_size;
+} turn_job;
+
+/* A channel of a panel, by points. */
+static void turn_channel(const reel_images_turn *t, int64_t chunk, void *to)
+{
+    const int64_t *size = t->size, *extent = t->extent, *before = t->before;
+    int64_t panel = t->k->panel, first = chunk / t->channels * panel, images = smaller(t->n - first, panel);
+    int64_t plane = reel_conv_volume(size), points = reel_conv_volume(extent), apart = t->channels * plane;
+    const void *from = at(t->from, first * apart + chunk % t->channels * plane, t->k->size);
+    bool whole = memcmp(size, extent, sizeof t->size) == 0 && before[0] == 0 && before[1] == 0 && before[2] == 0;
+    if (!whole || images < panel) memset(to, 0, (size_t)(points * panel) * t->k->size);
+    if (whole) {
+        t->k->gemm->transpose(images, plane, from, apart, to, panel);
+        return;
+    }
+    int64_t length = smaller(size[2], extent[2] - before[2]);
+    for (int64_t z = 0; z < size[0] && z + before[0] < extent[0]; z++)
+        for (int64_t y = 0; y < size[1] && y + before[1] < extent[1] && length > 0; y++)
+            t->k->gemm->transpose(
+                images, length, at(from, (z * size[1] + y) * size[2], t->k->size), apart,
+                at(to, (((z + before[0]) * extent[1] + y + before[1]) * extent[2] + before[2]) * panel, t->k->size),
+                panel);
+}
+
+static void turn_chunk(void *arg, int64_t chunk, int worker)
+{
+    const turn_job *job = arg;
+    const reel_images_turn *t = job->t;
+    void *to = at(t->to, chunk * reel_images_points(t) * t->k->panel, t->k->size);
+    if (!t->tile) {
+        turn_channel(t, chunk, to);
+        return;
+    }
+    void *points = job->scratch + worker * job->scratch_size;
+    turn_channel(t, chunk, points);
+    reel_winograd_rows rows = { .rows = t->extent[0] * t->extent[1],
+                                .tiles = t->tiles,
+                                .tile = t->tile,
+                                .panel = t->k->panel,
+                                .points = points,
+                                .points_row = t->extent[2] * t->k->panel,
+                                .products = to };
+    if (t->cotangents)
+        t->k->rows->cotangent(&rows);
+    else
+        t->k->rows->image(&rows);
+}
+
+bool reel_images_turn_all(const reel_images_turn *t)
+{
+    const reel_exec *exec = t->k->exec;
+    turn_job job = { .t = t };
+    if (t->tile) {
+        int64_t bytes = reel_conv_volume(t->extent) * t->k->panel * (int64_t)t->k->size;
+        job.scratch_size = round_up(bytes, 64);
+        job.scratch = reel_scratch(exec, reel_bytes((size_t)job.scratch_size, (size_t)exec->threads));
+        if (!job.scratch) return false;
+    }
+    reel_parallel(exec, blocks(t->n, t->k->panel) * t->channels, turn_chunk, &job);
+    return true;
+}
+
+/* G, [tap][product]: the power of each product's point over what B^T leaves out; the last tap's at infinity. */
+static void fill_powers(int64_t taps, double powers[7][REEL_WINOGRAD_ROWS])
+{
+    static const double point[] = { 0, 1, -1, 2, -2, 0.5, -0.5, 0 };
+    static const double scale[] = { 1, -2.0 / 9, -2.0 / 9, 1.0 / 90, 1.0 / 90, 32.0 / 45, 32.0 / 45, 0 };
+    for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) {
+        double power = scale[q];
+        for (int64_t t = 0; t < taps; t++, power *= point[q]) powers[t][q] = power;
+    }
+    powers[taps - 1][REEL_WINOGRAD_ROWS - 1] = 1;
+}
+
+#define FILTER(T)                                                                                                      \
+    do {                                                                                                               \
+        T g[7][REEL_WINOGRAD_ROWS];                                                                                    \
+        for (int64_t t = 0; t < taps; t++)                                                                             \
+            for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) g[t][q] = (T)powers[t][q];                                    \
+        for (int64_t r = 0; r < count; r++) {                                                                          \
+            T sum[REEL_WINOGRAD_ROWS] = { 0 };                                                                         \
+            for (int64_t t = 0; t < taps; t++) {                                                                       \
+                T w = ((const T *)weight)[from[r] + tap[t]];                                                           \
+                for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) sum[q] += w * g[t][q];                                    \
+            }                                                                                                          \
+            for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) ((T *)products)[q * apart + r] = sum[q];                      \
+        }                                                                                                              \
+    } while (0)
+
+void reel_images_filter(size_t size, int64_t count, int64_t taps, const int64_t *from, const int64_t *tap,
+                        const void *weight, void *products, int64_t apart)
+{
+    double powers[7][REEL_WINOGRAD_ROWS];
+    fill_powers(taps, powers);
+    if (size == sizeof(float))
+        FILTER(float);
+    else
+        FILTER(double);
+}
+#undef FILTER
+
+#define TAPS(T)                                                                                                        \
+    for (int64_t r = 0; r < count; r++)                                                                                \
+        for (int64_t t = 0; t < taps; t++) {                                                                           \
+            double sum = 0;                                                                                            \
+            for (int q = 0; q < REEL_WINOGRAD_ROWS; q++)                                                               \
+                sum += powers[t][q] * (double)((const T *)products)[q * apart + r];                                    \
+            ((T *)weight)[r * taps + t] = (T)sum;                                                                      \
+        }
+
+void reel_images_taps(size_t size, int64_t count, int64_t taps, const void *products, int64_t apart, void *weight)
+{
+    double powers[7][REEL_WINOGRAD_ROWS];
+    fill_powers(taps, powers);
+    if (size == sizeof(float))
+        TAPS(float)
+    else
+        TAPS(double)
+}
+#undef TAPS

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// Weight gradients along images: dot products along images and points, summed by lanes.
+#include <reel/ops/conv_images.h>
+#include <reel/ops/conv_parts.h>
+#include <string.h>
+
+enum { SHARES = 16, CHUNKS = 8, LINES_BYTES = 12 << 10 };
+
+/* Panel i of the images is added to share i % shares of the sums. Along rows of Winograd's products there is a sum for
+ * each of them, and taps come of them in the end. */
+typedef struct weights {
+    reel_images_kernels k;
+    const reel_conv_geom *g;
+    int64_t c, outputs, rows;       /* channels of a group; channels times taps, or rows of taps */
+    int64_t tile, products;         /* of a row's tile; 1 without tiles */
+    int64_t count, x_line, gy_line; /* elements of a row that meet, of a row of x, of gy; with tiles of one product */
+    int64_t shares, parts, extent[3];
+    const int64_t *row_off;   /* of each row in the turned images */
+    void *x, *gy;             /* turned: [share]... */
+    void *sums, *totals, *gw; /* sums: [share][product][output][row][lane]; totals, of tiles: [product][output][row] */
+} weights;
+
+static void dot_chunk(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const weights *p = arg;
+    const reel_conv_geom *g = p->g;
+    const int64_t *out = g->out;
+    int64_t product = chunk % p->products, part = chunk / p->products % p->parts;
+    int64_t group = chunk / p->products / p->parts % g->groups, share = chunk / p->products / p->parts / g->groups;
+    int64_t of_part = blocks(p->outputs, p->parts), k = group * p->outputs + part * of_part;
+    bool joined = g->stride[2] == 1; /* a row of results is one stretch, else a point is */
+    reel_conv_dot dot = { .outputs = smaller(of_part, p->outputs - part * of_part),
+                          .rows = p->rows,
+                          .gy_k = out[0] * out[1] * p->gy_line * p->products,
+                          .row_off = p->row_off,
+                          .sums = at(p->sums, ((share * p->products + product) * g->k + k) * p->rows * p->k.lanes,
+                                     p->k.size) };
+    if (dot.outputs <= 0) return;
+    dot.count = joined ? p->count : p->k.panel;
+    dot.gy_line = joined ? p->gy_line : dot.count;
+    dot.column_line = joined ? g->stride[1] * p->x_line : g->stride[2] * p->k.panel;
+    int64_t lines = joined ? out[1] : out[2], calls = joined ? out[0] : out[0] * out[1];
+    int64_t at_once = joined ? larger(1, LINES_BYTES / (dot.count * (int64_t)p->k.size)) : lines;
+    const void *gy = at(p->gy, (share * g->k + k) * dot.gy_k + product * out[0] * out[1] * p->gy_line, p->k.size);
+    int64_t plane = p->extent[0] * p->extent[1] * p->x_line;
+    const void *x = at(p->x, ((share * g->c + group * p->c) * p->products + product) * plane, p->k.size);
+    for (int64_t i = 0; i < calls; i++) {
+        int64_t z = joined ? i : i / out[1], y = joined ? 0 : i % out[1];
+        int64_t first = (z * g->stride[0] * p->extent[1] + y * g->stride[1]) * p->x_line;
+        for (int64_t line = 0; line < lines; line += at_once) {
+            dot.lines = smaller(at_once, lines - line);
+            dot.gy = at(gy, (i * lines + line) * dot.gy_line, p->k.size);
+            dot.column = at(x, first + line * dot.column_line, p->k.size);
+            p->k.conv->dot(&dot);
+        }
+    }
+}
+
+static void add_chunk(void *arg, int64_t chunk, int worker)
+{
+    (void)worker;
+    const weights *p = arg;
+    int64_t of_output = p->rows * p->k.lanes, apart = p->products * p->g->k * of_output;
+    for (int64_t q = 0; q < p->products; q++) {
+        int64_t output = q * p->g->k + chunk;
+        p->k.conv->add_lanes(p->rows, p->shares, apart, at(p->sums, output * of_output, p->k.size),
+                             at(p->tile ? p->totals : p->gw, output * p->rows, p->k.size));
+    }
+    if (p->tile)
+        reel_images_taps(p->k.size, p->rows, p->g->kernel[2], at(p->totals, chunk * p->rows, p->k.size),
+                         p->g->k * p->rows, at(p->gw, chunk * p->rows * p->g->kernel[2], p->k.size));
+}
+
+/* Where the rows of the sums begin in the turned images. */
+static const int64_t *row_offsets(const weights *p, const reel_exec *exec)
+{
+    const reel_conv_geom *g = p->g;
+    int64_t *off = reel_scratch(exec, (size_t)p->rows * sizeof *off), width = p->tile ? 1 : g->kernel[2];
+    if (!off) return NULL;
+    for (int64_t r = 0; r < p->rows; r++) {
+        int64_t t2 = r % width, t1 = r / width % g->kernel[1], t0 = r / width / g->kernel[1] % g->kernel[0];
+        int64_t c = r / width / g->kernel[1] / g->kernel[0];
+        off[r] =
+            ((c * p->products * p->extent[0] + t0 * g->dilation[0]) * p->extent[1] + t1 * g->dilation[1]) * p->x_line +
+            t2 * g->dilation[2] * p->k.panel;
+    }
+    return off;
+}
+
+bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_geom *g, int64_t tile, const void *x,
+                             const void *gy, void *gw)
+{
+    weights p = { .k = reel_images_kernels_for(exec, g),
+                  .g = g,
+                  .c = g->c / g->groups,
+                  .outputs = g->k / g->groups,
+                  .tile = tile,
+                  .products = tile ? REEL_WINOGRAD_ROWS : 1,
+                  .gw = gw };
+    int64_t out = reel_conv_volume(g->out), in = reel_conv_volume(g->in), panel = p.k.panel;
+    reel_images_turn of_x = { .k = &p.k, .channels = g->c, .tile = tile },
+                     of_gy = { .k = &p.k, .channels = g->k, .tile = tile, .cotangents = true };
+    for (int i = 0; i < 3; i++) {
+        p.extent[i] = (g->out[i] - 1) * g->stride[i] + (g->kernel[i] - 1) * g->dilation[i] + 1;
+        if (g->pad[i] == 0) p.extent[i] = larger(p.extent[i], g->in[i]); /* turned as a whole */
+        of_x.size[i] = g->in[i];
+        of_x.before[i] = g->pad[i];
+        of_gy.size[i] = of_gy.extent[i] = g->out[i];
+    }
+    if (tile) {
+        of_x.tiles = of_gy.tiles = blocks(g->out[2], tile);
+        of_gy.extent[2] = of_x.tiles * tile;
+        p.extent[2] = of_gy.extent[2] + g->kernel[2] - 1;
+        p.count = of_x.tiles * panel;
+        p.x_line = p.gy_line = p.count;
+    } else {
+        p.count = p.gy_line = g->out[2] * panel;
+        p.x_line = p.extent[2] * panel;
+    }
+    memcpy(of_x.extent, p.extent, sizeof p.extent);
+    int64_t x_panel = g->c * reel_images_points(&of_x) * panel, gy_panel = g->k * reel_images_points(&of_gy) * panel;
+    p.rows = p.c * g->kernel[0] * g->kernel[1] * (tile ? 1 : g->kernel[2]);
+    p.shares = smaller(smaller(blocks(g->n, panel), SHARES),
+                       larger(1, REEL_IMAGES_BYTES / ((x_panel + gy_panel) * (int64_t)p.k.size)));
+    p.parts = smaller(blocks(p.outputs, 4), blocks(CHUNKS, p.shares * g->groups * p.products));
+    size_t sums = reel_bytes((size_t)(p.shares * p.products * g->k * p.rows * p.k.lanes), p.k.size);
+    p.row_off = row_offsets(&p, exec);
+    p.x = of_x.to = reel_scratch(exec, reel_bytes((size_t)(p.shares * x_panel), p.k.size));
+    p.gy = of_gy.to = reel_scratch(exec, reel_bytes((size_t)(p.shares * gy_panel), p.k.size));
+    p.sums = reel_scratch(exec, sums);
+    if (tile) p.totals = reel_scratch(exec, reel_bytes((size_t)(p.products * g->k * p.rows), p.k.size));
+    if (!p.row_off || !p.x || !p.gy || !p.sums || (tile && !p.totals)) return false;
+    memset(p.sums, 0, sums);
+    for (int64_t first = 0; first < g->n; first += p.shares * panel) {
+        of_x.n = of_gy.n = smaller(g->n - first, p.shares * panel);
+        of_x.from = at(x, first * g->c * in, p.k.size);
+        of_gy.from = at(gy, first * g->k * out, p.k.size);
+        if (!reel_images_turn_all(&of_x) || !reel_images_turn_all(&of_gy)) return false;
+        reel_parallel(exec, blocks(of_x.n, panel) * g->groups * p.parts * p.products, dot_chunk, &p);
+    }
+    reel_parallel(exec, g->k, add_chunk, &p);
+    return true;
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// Winograd along rows for float32 and float64 (winograd_rows.inc).
+#include <reel/ops/kernels/winograd_rows.h>
+
+// clang-format off
+#define REEL_F32
+#include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/winograd_rows.inc>
+#include <reel/ops/kernels/simd_end.h>
+
+#define REEL_F64
+#include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/winograd_rows.inc>
+#include <reel/ops/kernels/simd_end.h>
+// clang-format on
+
+#define KERNELS(t) { .image = image_##t, .result = result_##t, .cotangent = cotangent_##t }
+
+const reel_winograd_rows_kernels REEL_KERNEL_TABLE(winograd_rows) = {
+    .f32 = KERNELS(f32),
+    .f64 = KERNELS(f64),
+};

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Winograd's F(m, r) along rows of points, of eight products: m = 6, 4, 2 results by r = 3, 5, 7 taps.
+//
+// y = A^T [(G w) * (B^T d)] (Lavin & Gray 2015, eq. 5) at the points 0, +-1, +-2, +-1/2 and infinity; B^T depends on
+// the points alone and is the same for all three. Vectors run over a panel of images, so that rows may be as short as
+// they like.
+#ifndef REEL_OPS_KERNELS_WINOGRAD_ROWS_H
+#define REEL_OPS_KERNELS_WINOGRAD_ROWS_H
+
+#include <reel/core/dtype.h>
+#include <reel/ops/kernels/dispatch.h>
+
+#define REEL_WINOGRAD_ROWS 8 /* products of a tile */
+
+/* Rows of points, [row][point][lane], and their products, [product][row][tile][lane], `panel` lanes each. A tile is
+ * `tile` results; a row of points begins `points_row` elements after the one before. */
+typedef struct reel_winograd_rows {
+    int64_t rows, tiles, tile, panel;
+    void *points, *products;
+    int64_t points_row;
+    int64_t width;    /* result: points of a row, the rest of the last tile is dropped */
+    const void *bias; /* result: one number, or NULL                                   */
+    bool relu;
+} reel_winograd_rows;
+
+typedef struct reel_winograd_rows_of {
+    void (*image)(const reel_winograd_rows *rows);  /* B^T d, of points that tile + taps - 1 of a tile are read from */
+    void (*result)(const reel_winograd_rows *rows); /* act(A^T m + bias)                                             */
+    void (*cotangent)(const reel_winograd_rows *rows); /* A y */
+} reel_winograd_rows_of;
+
+REEL_DECLARE_KERNELS_BY_DTYPE(winograd_rows, reel_winograd_rows_of, reel_winograd_rows_for)
+
+#endif
