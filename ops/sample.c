@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // grid_sample and its derivatives: three primitives, in which the order of the interpolation's derivative along each
-// axis is an attribute, so that every rule stays among them.
+// axis is an attribute, so that every rule stays among them; and a fourth that is the second and the third at once,
+// since they look at the same points.
 //
 // With S_k(x, g) the samples of x at g by the k-th derivative of the interpolation, A_k(y, g) the adjoint of S_k in x,
 // and G_k(x, g, y)[p, a] = sum over c of y[c, p] S_{k + e_a}(x, g)[c, p] the gradient in g:
-//     d S_k: x <- A_k(cot, g)         g <- G_k(x, g, cot)
+//     d S_k: x <- A_k(cot, g)         g <- G_k(x, g, cot)        (grid_sample_backward gives both)
 //     d A_k: y <- S_k(cot, g)         g <- G_k(cot, g, y)
 //     d G_k, with h_a component a of its cotangent, summed over a:
 //            x <- A_{k + e_a}(h_a y, g)    g <- G_{k + e_a}(x, g, h_a y)    y <- h_a S_{k + e_a}(x, g)
@@ -23,7 +24,8 @@ typedef struct sample_attrs {
     bool align_corners;
 } sample_attrs;
 
-const reel_op reel_op_grid_sample, reel_op_grid_sample_adjoint, reel_op_grid_sample_grid_grad;
+const reel_op reel_op_grid_sample, reel_op_grid_sample_adjoint, reel_op_grid_sample_grid_grad,
+    reel_op_grid_sample_backward;
 
 static sample_attrs attrs_of(const reel_grid_sample_opts *opts)
 {
@@ -170,6 +172,12 @@ static bool grid_grad_infer(reel_infer *infer)
            reel_infer_out(infer, 0, reel_dtype_of(infer->in[0]), reel_shape_of(infer->in[1]));
 }
 
+static bool backward_infer(reel_infer *infer)
+{
+    infer->n_out = 2;
+    return grid_grad_infer(infer) && reel_infer_out(infer, 1, reel_dtype_of(infer->in[0]), reel_shape_of(infer->in[0]));
+}
+
 // ---- play ----
 
 // A play cut into pieces by its shape alone: several small images to a piece, or a run of points or of channels of one.
@@ -178,10 +186,10 @@ typedef struct work {
     reel_sample s;
     bool f32;
     int64_t batch, channels, plane, points;
-    int64_t images, channels_by, points_by; // to a piece
-    int64_t across, along;                  // pieces of an image: by channels, by points
-    int64_t room;                           // numbers for quads, for each worker
-    char *grid, *x, *y, *out, *room_of_worker;
+    int64_t images, channels_by, points_by;            // to a piece
+    int64_t across, along;                             // pieces of an image: by channels, by points
+    int64_t room;                                      // numbers for quads, for each worker
+    char *grid, *x, *y, *x_out, *out, *room_of_worker; // NULL where there is none
 } work;
 
 static const struct {
@@ -206,6 +214,7 @@ static work work_of(const reel_play *play, const reel_buffer *x, const reel_buff
         w.plane *= w.s.size[k];
         if (k < axes) w.points *= grid->shape[1 + k];
     }
+    w.s.row = grid->shape[grid->ndim - 2];
     w.batch = x->shape[0];
     w.s.channels = w.channels = w.channels_by = x->shape[1];
     w.points_by = w.points;
@@ -216,24 +225,26 @@ static work work_of(const reel_play *play, const reel_buffer *x, const reel_buff
     return w;
 }
 
-#define PIECE 32768 // numbers of an image and its points that are worth a piece
-// Bytes that room for quads may take before channels go one by one: by numbers a pixel, what stays in a second cache.
-#define ROOM(per_cell) ((per_cell) == 2 ? 5 << 18 : 1 << 18)
+#define PIECE 32768    // numbers of an image and its points that are worth a piece
+#define ROOM (5 << 18) // bytes that pairs may take before channels go one by one
 #define POINTS_TO_CUT 16384
 
-// Whether an image of these sizes is worth rewriting for quads, `per_cell` numbers a pixel, and channels at a time.
-static void choose_quads(work *w, const reel_buffer *grid, int per_cell)
+static bool takes_quads(const work *w)
 {
-    int64_t each = per_cell * (int64_t)sizeof(float);
-    if (!w->f32 || w->s.mode != REEL_SAMPLE_LINEAR || w->s.axes != 2 || w->s.size[0] < 2 || w->s.size[0] > REEL_QUADS_MAX_CELLS ||
-        w->s.size[1] > REEL_QUADS_MAX_CELLS || grid->numel == 0)
-        return;
-    int64_t cells = reel_quads_cells(w->s.size);
-    if (cells * per_cell > REEL_QUADS_MAX_CELLS * 2 || w->points < cells / 8 * (per_cell / 2)) return;
-    w->s.block = ROOM(per_cell) / (cells * each);
+    return w->f32 && w->s.mode == REEL_SAMPLE_LINEAR && w->s.axes == 2 && w->s.size[0] >= 2 &&
+           w->s.size[0] <= REEL_QUADS_MAX_CELLS && w->s.size[1] <= REEL_QUADS_MAX_CELLS && w->batch * w->points > 0;
+}
+
+// Whether the images are worth rewriting in pairs, and how many channels at a time.
+static void choose_pairs(work *w)
+{
+    if (!takes_quads(w)) return;
+    int64_t pairs = reel_quads_pairs(w->s.size);
+    if (pairs > REEL_QUADS_MAX_CELLS * 2 || w->points < pairs / 16) return;
+    w->s.block = ROOM / (pairs * (int64_t)sizeof(float));
     if (w->s.block < 1) w->s.block = 1;
     if (w->s.block > w->channels) w->s.block = w->channels;
-    w->room = w->s.block * cells * per_cell + reel_quads_rows(w->s.size);
+    w->room = w->s.block * pairs + reel_quads_zeros(w->s.size);
 }
 
 // Images small enough share a piece.
@@ -322,7 +333,7 @@ static bool sample_play(const reel_play *play)
 {
     work w = work_of(play, &play->in[0], &play->in[1], &play->out[0]);
     int64_t pieces = w.batch * (w.channels < 8 ? w.channels : 8);
-    if (!few_and_large(&w, pieces)) choose_quads(&w, &play->in[1], 2);
+    if (!few_and_large(&w, pieces)) choose_pairs(&w);
     if (w.s.block)
         cut_by_channels(&w);
     else
@@ -330,60 +341,65 @@ static bool sample_play(const reel_play *play)
     return run(play, sample_task, &w);
 }
 
-static void adjoint_task(void *arg, int64_t chunk, int worker)
+static void backward_task(void *arg, int64_t chunk, int worker)
 {
     const work *w = arg;
     piece p = piece_of(w, chunk);
     for (int64_t i = p.first_image; i < p.end_image; i++) {
         int64_t x = x_at(w, &p, i), g = grid_at(w, &p, i), y = y_at(w, &p, i);
         if (w->f32)
-            w->kernels->scatter_f32(&p.s, (float *)w->x + x, (const float *)w->grid + g, p.n, (const float *)w->y + y,
-                                    w->points, (float *)w->room_of_worker + worker * w->room);
+            w->kernels->backward_f32(&p.s, w->x ? (const float *)w->x + x : NULL, (const float *)w->grid + g, p.n,
+                                     (const float *)w->y + y, w->points, w->x_out ? (float *)w->x_out + x : NULL,
+                                     w->out ? (float *)w->out + g : NULL,
+                                     (float *)w->room_of_worker + worker * w->room);
         else
-            w->kernels->scatter_f64(&p.s, (double *)w->x + x, (const double *)w->grid + g, p.n,
-                                    (const double *)w->y + y, w->points,
-                                    (double *)w->room_of_worker + worker * w->room);
+            w->kernels->backward_f64(&p.s, w->x ? (const double *)w->x + x : NULL, (const double *)w->grid + g, p.n,
+                                     (const double *)w->y + y, w->points, w->x_out ? (double *)w->x_out + x : NULL,
+                                     w->out ? (double *)w->out + g : NULL, NULL);
     }
+}
+
+static void clear(const reel_buffer *out) { memset(out->data, 0, (size_t)out->numel * reel_dtype_size(out->dtype)); }
+
+// The adjoint to x_out and the gradient in the grid to out, either of which may be NULL; x gives the image's shape.
+static bool run_backward(const reel_play *play, const reel_buffer *x, const reel_buffer *y, const reel_buffer *x_out,
+                         const reel_buffer *out)
+{
+    work w = work_of(play, x, &play->in[1], y);
+    w.x = out ? x->data : NULL;
+    w.x_out = x_out ? x_out->data : NULL;
+    w.out = out ? out->data : NULL;
+    if (x_out && w.points == 0) clear(x_out);
+    if (out && w.channels == 0) clear(out);
+    if (takes_quads(&w) && !(out && few_and_large(&w, w.batch))) {
+        w.s.block = 1;
+        w.room = REEL_QUADS_ROOM + 64;
+    }
+    if (!out)
+        cut_by_channels(&w);
+    else if (!x_out && !w.s.block)
+        cut_by_points(&w);
+    return run(play, backward_task, &w);
 }
 
 static bool adjoint_play(const reel_play *play)
 {
-    work w = work_of(play, &play->out[0], &play->in[1], &play->in[0]);
-    size_t size = w.f32 ? sizeof(float) : sizeof(double);
-    if (w.points == 0) memset(play->out[0].data, 0, (size_t)play->out[0].numel * size);
-    choose_quads(&w, &play->in[1], 4);
-    cut_by_channels(&w);
-    return run(play, adjoint_task, &w);
-}
-
-static void grid_grad_task(void *arg, int64_t chunk, int worker)
-{
-    const work *w = arg;
-    piece p = piece_of(w, chunk);
-    for (int64_t i = p.first_image; i < p.end_image; i++) {
-        int64_t x = x_at(w, &p, i), g = grid_at(w, &p, i), y = y_at(w, &p, i);
-        if (w->f32)
-            w->kernels->grid_grad_f32(&p.s, (const float *)w->x + x, (const float *)w->grid + g, p.n,
-                                      (const float *)w->y + y, w->points, (float *)w->out + g,
-                                      (float *)w->room_of_worker + worker * w->room);
-        else
-            w->kernels->grid_grad_f64(&p.s, (const double *)w->x + x, (const double *)w->grid + g, p.n,
-                                      (const double *)w->y + y, w->points, (double *)w->out + g,
-                                      (double *)w->room_of_worker + worker * w->room);
-    }
+    return run_backward(play, &play->out[0], &play->in[0], &play->out[0], NULL);
 }
 
 static bool grid_grad_play(const reel_play *play)
 {
-    work w = work_of(play, &play->in[0], &play->in[1], &play->in[2]);
-    w.out = play->out[0].data;
-    if (w.channels == 0) memset(w.out, 0, (size_t)play->out[0].numel * (w.f32 ? sizeof(float) : sizeof(double)));
-    if (!few_and_large(&w, w.batch)) choose_quads(&w, &play->in[1], 2);
-    if (!w.s.block) cut_by_points(&w);
-    return run(play, grid_grad_task, &w);
+    return run_backward(play, &play->in[0], &play->in[2], NULL, &play->out[0]);
+}
+
+static bool backward_play(const reel_play *play)
+{
+    return run_backward(play, &play->in[0], &play->in[2], &play->out[1], &play->out[0]);
 }
 
 // ---- rules ----
+
+#define IMAGES_FOR_ONE_PASS 8 // fewer are cut into more pieces when the gradients are taken one by one
 
 static bool sample_vjp(reel_vjp *vjp)
 {
@@ -391,27 +407,36 @@ static bool sample_vjp(reel_vjp *vjp)
     reel_tensor *cot = vjp->cot[0];
     if (!cot) return true;
     reel_shape image = reel_vjp_input_shape(vjp, 0);
-    bool ok = true;
-    if (reel_vjp_wants(vjp, 0)) ok = (vjp->grad[0] = adjoint(cot, reel_vjp_input(vjp, 1), image, *a)) && ok;
-    if (reel_vjp_wants(vjp, 1) && has_grid_grad(a, image.ndim - 2))
-        ok = (vjp->grad[1] = grid_grad(reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1), cot, *a)) && ok;
-    return ok;
-}
-
-static bool adjoint_vjp(reel_vjp *vjp)
-{
-    const sample_attrs *a = vjp->attrs;
-    reel_tensor *cot = vjp->cot[0];
-    if (!cot) return true;
-    bool ok = true;
-    if (reel_vjp_wants(vjp, 0)) ok = (vjp->grad[0] = sample(cot, reel_vjp_input(vjp, 1), *a)) && ok;
-    if (reel_vjp_wants(vjp, 1) && has_grid_grad(a, reel_ndim(cot) - 2))
-        ok = (vjp->grad[1] = grid_grad(cot, reel_vjp_input(vjp, 1), reel_vjp_input(vjp, 0), *a)) && ok;
+    bool of_x = reel_vjp_wants(vjp, 0), of_grid = reel_vjp_wants(vjp, 1) && has_grid_grad(a, image.ndim - 2), ok = true;
+    if (of_x && of_grid && image.dim[0] >= IMAGES_FOR_ONE_PASS) {
+        reel_tensor *in[] = { reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1), cot }, *out[2] = { NULL, NULL };
+        if (!reel_apply(&reel_op_grid_sample_backward, in, 3, a, out)) return false;
+        vjp->grad[1] = out[0];
+        vjp->grad[0] = out[1];
+        return true;
+    }
+    if (of_x) ok = (vjp->grad[0] = adjoint(cot, reel_vjp_input(vjp, 1), image, *a)) && ok;
+    if (of_grid) ok = (vjp->grad[1] = grid_grad(reel_vjp_input(vjp, 0), reel_vjp_input(vjp, 1), cot, *a)) && ok;
     return ok;
 }
 
 // sum, or the sum so far where there is none yet.
 static reel_tensor *plus(reel_tensor *sum, reel_tensor *term) { return sum ? reel_add(sum, term) : term; }
+
+// Of the adjoint of samples that are input y; the grid is input 1.
+static bool adjoint_rule(reel_vjp *vjp, reel_tensor *cot, int y)
+{
+    const sample_attrs *a = vjp->attrs;
+    if (!cot) return true;
+    reel_tensor *grid = reel_vjp_input(vjp, 1);
+    bool ok = true;
+    if (reel_vjp_wants(vjp, y)) ok = (vjp->grad[y] = plus(vjp->grad[y], sample(cot, grid, *a))) && ok;
+    if (reel_vjp_wants(vjp, 1) && has_grid_grad(a, reel_ndim(cot) - 2))
+        ok = (vjp->grad[1] = plus(vjp->grad[1], grid_grad(cot, grid, reel_vjp_input(vjp, y), *a))) && ok;
+    return ok;
+}
+
+static bool adjoint_vjp(reel_vjp *vjp) { return adjoint_rule(vjp, vjp->cot[0], 0); }
 
 static bool grid_grad_vjp(reel_vjp *vjp)
 {
@@ -439,6 +464,8 @@ static bool grid_grad_vjp(reel_vjp *vjp)
     return true;
 }
 
+static bool backward_vjp(reel_vjp *vjp) { return grid_grad_vjp(vjp) && adjoint_rule(vjp, vjp->cot[1], 2); }
+
 const reel_op reel_op_grid_sample = { .name = "grid_sample",
                                       .infer = sample_infer,
                                       .play = sample_play,
@@ -454,6 +481,11 @@ const reel_op reel_op_grid_sample_grid_grad = { .name = "grid_sample_grid_grad",
                                                 .play = grid_grad_play,
                                                 .vjp = grid_grad_vjp,
                                                 .attrs_size = sizeof(sample_attrs) };
+const reel_op reel_op_grid_sample_backward = { .name = "grid_sample_backward",
+                                               .infer = backward_infer,
+                                               .play = backward_play,
+                                               .vjp = backward_vjp,
+                                               .attrs_size = sizeof(sample_attrs) };
 
 // ---- functions and the table row ----
 

@@ -6,6 +6,8 @@ typedef struct setting {
     int axes;
     reel_grid_sample_opts opts;
     int64_t n, c, size[3], out[3]; // sizes along x, y, z
+    bool smooth; // points near the image of their places under an affine map, but for a few of the last row, which lie
+                 // anywhere
 } setting;
 
 // ---- the reference: one point, one tap after the other ----
@@ -136,13 +138,27 @@ static setting draw_setting(int turn)
     return t;
 }
 
+static double grid_number(const setting *t, int a, double u)
+{
+    double size = (double)t->size[a];
+    if (!t->opts.align_corners) return (2 * u + 1) / size - 1;
+    return size > 1 ? 2 * u / (size - 1) - 1 : u;
+}
+
 // A grid number that lands at a coordinate at least 0.1 from integers and halves, from well before to well behind.
 static double draw_point(const setting *t, int a)
 {
     double size = (double)t->size[a], u = floor(draw_real(-1.5 * size - 2, 2.5 * size + 2));
     u += draw_in(0, 1) ? draw_real(0.1, 0.4) : draw_real(0.6, 0.9);
-    if (!t->opts.align_corners) return (2 * u + 1) / size - 1;
-    return size > 1 ? 2 * u / (size - 1) - 1 : u;
+    return grid_number(t, a, u);
+}
+
+static double smooth_point(const setting *t, int a, int64_t point)
+{
+    double x = (double)(point % t->out[0]), y = (double)(point / t->out[0] % t->out[1]);
+    if (t->out[1] > 1 && point / t->out[0] % t->out[1] == t->out[1] - 1 && point % 7 == 0) return draw_point(t, a);
+    double u = a == 0 ? 0.9 * x + 0.2 * y - 3.5 : -0.2 * x + 0.9 * y + 6;
+    return grid_number(t, a, floor(u) + draw_real(0.1, 0.4));
 }
 
 static reel_tensor *draw_grid(reel_ctx *ctx, const setting *t, reel_dtype dtype)
@@ -151,7 +167,8 @@ static reel_tensor *draw_grid(reel_ctx *ctx, const setting *t, reel_dtype dtype)
     int64_t n = reel_shape_numel(shape);
     double *v = malloc((size_t)n * sizeof *v);
     for (int64_t i = 0; i < n; i++) {
-        double g = draw_point(t, (int)(i % t->axes));
+        int a = (int)(i % t->axes);
+        double g = t->smooth ? smooth_point(t, a, i / t->axes) : draw_point(t, a);
         v[i] = g;
         if (dtype == REEL_F32) ((float *)v)[i] = (float)g;
     }
@@ -231,6 +248,58 @@ Test(sample, derivatives_of_the_interpolation_equal_plain_loops)
     }
 }
 
+// Images that are too large to be gone through at once: tiles of points, whole and cut, and points that lie about.
+Test(sample, large_images_equal_plain_loops)
+{
+    static const int64_t sizes[][4] = {
+        { 97, 61, 75, 45 }, { 70, 113, 32, 64 }, { 2, 1700, 5, 300 }, { 1700, 1, 300, 5 }, { 120, 90, 203, 1 }
+    };
+    EACH_ISA(ctx)
+    {
+        for (int turn = 0; turn < 40; turn++) {
+            const int64_t *size = sizes[turn % 5];
+            setting t = {
+                .axes = 2, .n = 1, .c = turn % 3 + 1, .size = { size[0], size[1], 1 }, .out = { size[2], size[3], 1 }
+            };
+            t.smooth = turn / 5 % 4 > 0;
+            t.opts.padding_mode = (reel_sample_padding)(turn / 5 % 3);
+            t.opts.align_corners = turn % 2;
+            t.opts.order[turn % 2] = turn >= 30;
+            compare_with_loops(ctx, &t, REEL_F32);
+        }
+    }
+}
+
+Test(sample, both_gradients_at_once_have_the_bits_of_each_alone)
+{
+    EACH_ISA(ctx)
+    {
+        for (int turn = 0; turn < 24; turn++) {
+            setting t = draw_setting(turn);
+            t.n = 9;
+            t.smooth = turn % 3 == 2 && t.axes == 2;
+            if (t.smooth) t.size[0] = 90, t.size[1] = 70, t.out[0] = 50, t.out[1] = 33;
+            REEL_SCOPE(ctx)
+            {
+                reel_dtype dtype = turn / 12 ? REEL_F64 : REEL_F32;
+                reel_tensor *x = draw_tensor(ctx, image_shape(&t, t.size), dtype, -1, 1),
+                            *grid = draw_grid(ctx, &t, dtype);
+                reel_tensor *y = draw_tensor(ctx, image_shape(&t, t.out), dtype, -1, 1), *got[2];
+                reel_set_requires_grad(x, true), reel_set_requires_grad(grid, true);
+                reel_tensor *output = reel_grid_sample(x, grid, &t.opts);
+                cr_assert(reel_grad(&output, 1, (reel_tensor *[]) { x, grid }, 2, &y, got));
+                reel_tensor *want[2] = { reel_grid_sample_adjoint(y, grid, reel_shape_of(x), &t.opts),
+                                         reel_grid_sample_grid_grad(x, grid, y, &t.opts) };
+                for (int k = 0; k < 2; k++)
+                    cr_assert_eq(memcmp(reel_data(got[k]), reel_data(want[k]),
+                                        (size_t)reel_numel(got[k]) * reel_dtype_size(dtype)),
+                                 0, "%s", describe(&t));
+            }
+        }
+        sound(ctx);
+    }
+}
+
 static int sample_for_check(void *user, reel_ctx *ctx, reel_tensor *const *in, int n_in, reel_tensor **out,
                             int capacity)
 {
@@ -253,7 +322,9 @@ Test(sample, third_derivatives_equal_finite_differences, .timeout = 300)
     reel_ctx *ctx = reel_ctx_new(NULL);
     reel_gradcheck_opts opts = { .order = 3, .max_entries = 12 };
     for (int which = 0; which < 3 * 3 * 2 * 2; which++) {
-        setting t = { .axes = which % 2 ? 3 : 2, .n = 1, .c = 2, .size = { 4, 3, 1 }, .out = { 3, 1, 1 } };
+        setting t = {
+            .axes = which % 2 ? 3 : 2, .n = which % 5 ? 1 : 8, .c = 2, .size = { 4, 3, 1 }, .out = { 3, 1, 1 }
+        };
         if (t.axes == 3) t.size[2] = 3;
         t.opts.mode = (reel_sample_mode)(which / 2 % 3);
         t.opts.padding_mode = (reel_sample_padding)(which / 6 % 3);

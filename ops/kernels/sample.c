@@ -32,10 +32,8 @@
 const reel_sample_kernels REEL_KERNEL_TABLE(sample) = {
     .sample_f32 = sample_f32,
     .sample_f64 = sample_f64,
-    .scatter_f32 = scatter_f32,
-    .scatter_f64 = scatter_f64,
-    .grid_grad_f32 = grid_grad_f32,
-    .grid_grad_f64 = grid_grad_f64,
+    .backward_f32 = backward_f32,
+    .backward_f64 = backward_f64,
     .affine_row_f32 = affine_row_f32,
     .affine_row_f64 = affine_row_f64,
     .affine_moments_f32 = affine_moments_f32,

@@ -15,33 +15,33 @@ typedef struct reel_sample {
     int mode, padding; /* REEL_SAMPLE_...                                                       */
     bool align_corners;
     int order[3];  /* of the interpolation's derivative along x, y, z                       */
-    int64_t block; /* channels to go through the points with at a time, by quads; 0: none   */
+    int64_t block; /* by quads: channels to go through the points with at a time; 0: not by quads */
+    int64_t row;   /* points in a row of the grid                                             */
 } reel_sample;
 
-/* Numbers of `room` that quads need for one channel, by the image's sizes; quads are for linear sampling in 2-D. The
- * limit on the cells keeps whole numbers exact in float. */
+/* Numbers of `room` that sampling by quads needs for one channel, by the image's sizes, and once besides; quads are for
+ * linear sampling in 2-D. The limit on the cells keeps whole numbers exact in float. */
 #define REEL_QUADS_MAX_CELLS (1 << 22)
-static inline int64_t reel_quads_cells(const int64_t size[3]) { return (size[0] + 18) / 16 * 16 * (size[1] + 3) + 16; }
-/* The adjoint needs, besides, these once. */
-static inline int64_t reel_quads_rows(const int64_t size[3]) { return 8 * ((size[0] + 18) / 16 * 16) + 32; }
+static inline int64_t reel_quads_pairs(const int64_t size[3]) { return 2 * (size[0] + 4) * (size[1] + 3); }
+static inline int64_t reel_quads_zeros(const int64_t size[3]) { return size[0] + 64; }
+/* What the derivatives need, at any sizes, and the cells of an image that is small enough to be gone through at once.
+ */
+#define REEL_QUADS_ROOM (48 << 10)
+#define REEL_QUADS_WHOLE 4800
 
 /* Each grid point is `axes` numbers. Channel c of the samples of n points starts at y + c * y_channel. */
 typedef struct reel_sample_kernels {
-    /* y[c, p] = x[c] at point p. Room, for float32: 2 * block * cells. */
+    /* y[c, p] = x[c] at point p. Room, by quads: block * pairs + zeros. */
     void (*sample_f32)(const reel_sample *s, const float *x, const float *grid, int64_t n, float *y, int64_t y_channel,
                        float *room);
     void (*sample_f64)(const reel_sample *s, const double *x, const double *grid, int64_t n, double *y,
                        int64_t y_channel, double *room);
-    /* x[c] = the sum of y[c, p] at point p: the adjoint. Room: 4 * block * cells + rows. */
-    void (*scatter_f32)(const reel_sample *s, float *x, const float *grid, int64_t n, const float *y, int64_t y_channel,
-                        float *room);
-    void (*scatter_f64)(const reel_sample *s, double *x, const double *grid, int64_t n, const double *y,
-                        int64_t y_channel, double *room);
-    /* out[p, a] = sum over c of y[c, p] d(x[c] at p) / d grid[p, a]. Room, for float32: 2 * block * cells. */
-    void (*grid_grad_f32)(const reel_sample *s, const float *x, const float *grid, int64_t n, const float *y,
-                          int64_t y_channel, float *out, float *room);
-    void (*grid_grad_f64)(const reel_sample *s, const double *x, const double *grid, int64_t n, const double *y,
-                          int64_t y_channel, double *out, double *room);
+    /* Two gradients, either of which may be NULL: x_out[c] = the sum of y[c, p] at point p (the adjoint), and out[p, a]
+     * = the sum over c of y[c, p] d(x[c] at p) / d grid[p, a], for which x is read. Room, by quads: ROOM + 64. */
+    void (*backward_f32)(const reel_sample *s, const float *x, const float *grid, int64_t n, const float *y,
+                         int64_t y_channel, float *x_out, float *out, float *room);
+    void (*backward_f64)(const reel_sample *s, const double *x, const double *grid, int64_t n, const double *y,
+                         int64_t y_channel, double *x_out, double *out, double *room);
     /* One row of an affine grid: out[i, a] = sum over b of theta[a, b] (x[i], rest)[b] for i < n; theta is axes x (axes
      * + 1), `rest` the other coordinates and the final 1. */
     void (*affine_row_f32)(int axes, const float *theta, const float *x, const float *rest, int64_t n, float *out);
