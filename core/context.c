@@ -184,28 +184,10 @@ static void play_before_end(reel_ctx *ctx, int64_t first)
     reel_pool_free(ctx, targets, bytes);
 }
 
-/* Drops the handles of the innermost scope, or hands them to the one around it. */
-static void close_scope(reel_ctx *ctx)
-{
-    int64_t first = ctx->scopes[ctx->depth - 1].first, kept = first;
-    for (int64_t i = first; i < ctx->n_handles; i++) {
-        reel_tensor *t = ctx->handles[i];
-        if (!t) continue;
-        if (t->scope < ctx->depth) {
-            t->handle = kept;
-            ctx->handles[kept++] = t;
-        } else {
-            reel_tensor_lose_handle(t);
-        }
-    }
-    ctx->n_handles = kept;
-    ctx->depth--;
-}
-
 void reel_scope_end_quietly(reel_ctx *ctx)
 {
     if (ctx->depth <= ctx->scopes_capacity)
-        close_scope(ctx);
+        reel_scope_close(ctx);
     else
         ctx->depth--; /* its begin could not be noted: its handles are the outer scope's */
 }

@@ -216,14 +216,15 @@ void reel_scratch_release(reel_ctx *ctx);
 void reel_kept_drop(reel_ctx *ctx, reel_storage *storage);
 void reel_kept_forget(reel_ctx *ctx, const reel_node *node); /* of a play that failed: what it keeps may not be filled */
 
-/* storage and tensors: tensor.c */
+/* tensor.c */
+void *reel_tensor_address(const reel_tensor *x);
+
+/* life.c */
 reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype);
 void reel_storage_unref(reel_ctx *ctx, reel_storage *storage);
-void *reel_tensor_address(const reel_tensor *x);
-reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape); /* refs 0, no handle */
-bool reel_tensor_give_handle(reel_tensor *x);
 void reel_tensor_drop_handle(reel_tensor *x);
-void reel_tensor_lose_handle(reel_tensor *x); /* the same, its place among the handles being seen to */
+void reel_scope_close(reel_ctx *ctx); /* drops the handles of the innermost scope, or hands them to the one around it */
+static inline bool reel_node_is_effect(const reel_node *node) { return node->op->flags & REEL_OP_INPLACE; }
 static inline void reel_tensor_ref(reel_tensor *x)
 {
     if (x->refs++ == 0 && x->producer) x->producer->live++;
@@ -236,6 +237,45 @@ static inline bool reel_tensor_same_shape(const reel_tensor *a, const reel_tenso
 }
 void reel_tensor_unref(reel_tensor *x);
 void reel_tensor_destroy(reel_tensor *x); /* the object itself; refs are 0 */
+
+/* Inline, since every op makes one: without references and handle. */
+static inline reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape)
+{
+    reel_tensor *t = reel_small_alloc(ctx, sizeof *t);
+    if (!t) return NULL;
+    /* Field by field: a memset of this size is a slow instruction. */
+    t->ctx = ctx;
+    t->producer = NULL;
+    t->storage = NULL;
+    t->extra = NULL;
+    t->offset = t->view_offset = 0;
+    t->handle = t->slot = t->plan_id = -1;
+    t->refs = t->pending_uses = t->grad_uses = t->scope = 0;
+    t->dtype = (uint8_t)dtype;
+    t->ndim = (uint8_t)shape->ndim;
+    t->contiguous = true;
+    t->requires_grad = t->pinned = t->is_grad = t->wanted = false;
+    int64_t stride = 1;
+    for (int i = shape->ndim; i-- > 0;) {
+        t->shape[i] = shape->dim[i];
+        t->strides[i] = stride;
+        stride *= shape->dim[i];
+    }
+    t->numel = stride;
+    return t;
+}
+
+static inline bool reel_tensor_give_handle(reel_tensor *x)
+{
+    reel_ctx *ctx = x->ctx;
+    if (!reel_grow(ctx, &ctx->handles, &ctx->handles_capacity, ctx->n_handles + 1, sizeof *ctx->handles)) return false;
+    x->handle = ctx->n_handles;
+    x->scope = ctx->depth;
+    ctx->handles[ctx->n_handles++] = x;
+    reel_tensor_ref(x);
+    return true;
+}
+
 void reel_tensor_set_grad_ref(reel_tensor *leaf, reel_tensor *grad);
 reel_extra *reel_tensor_extra(reel_tensor *x);
 
@@ -245,10 +285,12 @@ reel_tensor *reel_identity(reel_tensor *x);
 /* context.c: ends a scope of the library's own, without playing anything */
 void reel_scope_end_quietly(reel_ctx *ctx);
 
-/* tape.c */
+/* tape.c: gives a view the memory of what it views */
+void reel_tensor_alias(reel_tensor *view, const reel_tensor *base);
+
+/* life.c: nodes */
 void reel_node_played(reel_node *node);      /* leaves the list of pending nodes; uses of its inputs are counted off before */
 void reel_nodes_played(reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values); /* the same of many with all their values */
-void reel_tensor_alias(reel_tensor *view, const reel_tensor *base); /* gives a view the memory of what it views */
 void reel_node_mark_reversed(reel_node *node);
 void reel_node_release(reel_node *node);     /* one `live` less */
 void reel_tensor_settle_value(reel_tensor *x);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Record: ops become nodes on the tape; nodes and values leave it when nobody can need them.
+// Record: ops become nodes on the tape.
 #include <reel/core/internal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -90,175 +90,6 @@ bool reel_infer_broadcast(reel_infer *infer)
     return reel_infer_out(infer, 0, (reel_dtype)first->dtype, shape);
 }
 
-/* The life of nodes */
-
-static void pending_append(reel_node *node)
-{
-    reel_ctx *ctx = node->ctx;
-    node->pending = true;
-    node->prev = ctx->pending_last;
-    node->next = NULL;
-    if (ctx->pending_last)
-        ctx->pending_last->next = node;
-    else
-        ctx->pending_first = node;
-    ctx->pending_last = node;
-}
-
-static void pending_unlink(reel_ctx *ctx, reel_node *node)
-{
-    if (node->prev)
-        node->prev->next = node->next;
-    else
-        ctx->pending_first = node->next;
-    if (node->next)
-        node->next->prev = node->prev;
-    else
-        ctx->pending_last = node->prev;
-    node->pending = false;
-}
-
-static void node_free(reel_ctx *ctx, reel_node *node)
-{
-    bool waits = node->pending || node->replay, holds = node->requires_grad && !node->reversed;
-    if (node->pending) pending_unlink(ctx, node);
-    for (int k = 0; k < node->n_out; k++) {
-        reel_tensor *t = reel_node_out(node)[k];
-        if (t && t->producer == node) {
-            t->producer = NULL;
-            reel_tensor_destroy(t);
-        }
-    }
-    for (int i = 0; i < node->n_in; i++) {
-        reel_tensor *t = node->tensors[i];
-        if (!t) continue;
-        t->pending_uses -= waits;
-        t->grad_uses -= holds;
-        reel_tensor_settle(t);
-        reel_tensor_unref(t);
-    }
-    ctx->n_nodes--;
-    reel_small_free(ctx, node, node->bytes);
-}
-
-void reel_node_release(reel_node *node)
-{
-    if (--node->live > 0) return;
-    reel_ctx *ctx = node->ctx;
-    if (node->pending) {
-        pending_unlink(ctx, node);
-        node->replay = true; /* its inputs still count a use */
-    }
-    node->next = ctx->free_nodes;
-    ctx->free_nodes = node;
-    if (ctx->freeing) return;
-    ctx->freeing = true;
-    while (ctx->free_nodes) {
-        node = ctx->free_nodes;
-        ctx->free_nodes = node->next;
-        node_free(ctx, node);
-    }
-    ctx->freeing = false;
-}
-
-static bool is_effect(const reel_node *node) { return node->op->flags & REEL_OP_INPLACE; }
-
-void reel_node_played(reel_node *node)
-{
-    reel_ctx *ctx = node->ctx;
-    if (node->pending) pending_unlink(ctx, node);
-    node->replay = false;
-    node->live++; /* it must outlast the settling below */
-    for (int i = 0; i < node->n_in; i++)
-        if (node->tensors[i]) reel_tensor_settle(node->tensors[i]);
-    for (int k = 0; k < node->n_out; k++)
-        if (reel_node_out(node)[k]) reel_tensor_settle(reel_node_out(node)[k]);
-    if (is_effect(node)) {
-        ctx->n_effects--;
-        node->live--;
-    }
-    reel_node_release(node);
-}
-
-void reel_nodes_played(reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values)
-{
-    for (int64_t n = 0; n < count; n++) {
-        reel_node *node = nodes[n];
-        if (node->pending) pending_unlink(node->ctx, node);
-        node->needed = node->replay = false;
-        node->live++; /* all must outlast the settling below */
-    }
-    for (int64_t v = 0; v < n_values; v++) reel_tensor_settle(values[v]);
-    for (int64_t n = 0; n < count; n++) {
-        if (is_effect(nodes[n])) {
-            nodes[n]->ctx->n_effects--;
-            nodes[n]->live--;
-        }
-        reel_node_release(nodes[n]);
-    }
-}
-
-void reel_node_mark_reversed(reel_node *node)
-{
-    if (node->reversed) return;
-    node->reversed = true;
-    for (int i = 0; i < node->n_in + node->n_out; i++)
-        if (node->tensors[i]) {
-            node->tensors[i]->grad_uses--;
-            reel_tensor_settle(node->tensors[i]);
-        }
-}
-
-void reel_tensor_cut(reel_tensor *x)
-{
-    reel_node *node = x->producer;
-    if (!node || node->pending || node->requires_grad) return;
-    for (int k = 0; k < node->n_out; k++) {
-        reel_tensor *t = reel_node_out(node)[k];
-        if (t && t->refs > 0 && !t->storage) return;
-    }
-    node->live++;
-    for (int k = 0; k < node->n_out; k++) {
-        reel_tensor *t = reel_node_out(node)[k];
-        if (!t || t->refs == 0) continue;
-        t->producer = NULL;
-        reel_node_out(node)[k] = NULL;
-        node->live--;
-    }
-    reel_node_release(node);
-}
-
-void reel_tensor_settle_value(reel_tensor *x)
-{
-    reel_node *node = x->producer;
-    reel_ctx *ctx = x->ctx;
-    bool keep = x->pinned || x->is_grad ||
-                (x->handle >= 0 && (ctx->eager || x->numel * (int64_t)reel_dtype_size((reel_dtype)x->dtype) <= REEL_KEEP_BYTES));
-    if (keep) {
-        if (!node->requires_grad) reel_tensor_cut(x);
-    } else if (x->grad_uses == 0) {
-        reel_storage_unref(ctx, x->storage);
-        x->storage = NULL;
-    }
-}
-
-void reel_tape_discard_effects(reel_ctx *ctx)
-{
-    for (reel_node *node = ctx->pending_first; node && ctx->n_effects > 0;) {
-        reel_node *effect = node;
-        node = node->next;
-        if (!is_effect(effect)) continue;
-        int writes = effect->op->writes ? effect->op->writes : 1;
-        for (int i = 0; i < writes && i < effect->n_in; i++)
-            if (effect->tensors[i] && effect->tensors[i]->storage)
-                effect->tensors[i]->storage->recorded = effect->tensors[i]->storage->version;
-        ctx->n_effects--;
-        /* Releasing may free neighbours: begin again from the front. */
-        reel_node_release(effect);
-        node = ctx->pending_first;
-    }
-}
-
 /* Recording */
 
 /* A loop that overwrites and never asks for a value does not grow the tape without end. */
@@ -300,10 +131,23 @@ static bool check_overwritten(reel_ctx *ctx, const reel_op *op, reel_tensor *t)
     return true;
 }
 
+static void pending_append(reel_node *node)
+{
+    reel_ctx *ctx = node->ctx;
+    node->pending = true;
+    node->prev = ctx->pending_last;
+    node->next = NULL;
+    if (ctx->pending_last)
+        ctx->pending_last->next = node;
+    else
+        ctx->pending_first = node;
+    ctx->pending_last = node;
+}
+
 static bool play_now(reel_ctx *ctx, reel_node *node)
 {
     if (ctx->playing) return true;
-    if (is_effect(node)) return reel_play_targets(ctx, NULL, 0, true);
+    if (reel_node_is_effect(node)) return reel_play_targets(ctx, NULL, 0, true);
     return reel_play_targets(ctx, reel_node_out(node), node->n_out, true);
 }
 

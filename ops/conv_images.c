@@ -487,8 +487,8 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, int64_t tile
            few = tile ? 1.3 : 1.15, transforms = 0;
     if (weight)
         few = tile ? 1.7 : g->stride[2] == 1 ? 1.3 : 2;
-    else if (outputs < 4) /* rows that fill a register tile */
-        few = outputs > 1 || tile ? 2 : g->n > 2 * LANES ? 1.3 : 3;
+    else if (outputs < 4 && !tile) /* rows that fill a register tile */
+        few = outputs > 1 || g->n > 2 * LANES ? 2 : 3;
     if (tile) transforms = 6 * products * (from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width);
     bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
     double turned = panel * (0.5 * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
