@@ -270,7 +270,7 @@ Test(sample, large_images_equal_plain_loops)
     }
 }
 
-Test(sample, both_gradients_at_once_have_the_bits_of_each_alone)
+Test(sample, both_gradients_at_once_equal_each_alone)
 {
     EACH_ISA(ctx)
     {
@@ -290,10 +290,13 @@ Test(sample, both_gradients_at_once_have_the_bits_of_each_alone)
                 cr_assert(reel_grad(&output, 1, (reel_tensor *[]) { x, grid }, 2, &y, got));
                 reel_tensor *want[2] = { reel_grid_sample_adjoint(y, grid, reel_shape_of(x), &t.opts),
                                          reel_grid_sample_grid_grad(x, grid, y, &t.opts) };
-                for (int k = 0; k < 2; k++)
-                    cr_assert_eq(memcmp(reel_data(got[k]), reel_data(want[k]),
-                                        (size_t)reel_numel(got[k]) * reel_dtype_size(dtype)),
-                                 0, "%s", describe(&t));
+                // One channel's cotangents are multiplied in elsewhere.
+                for (int k = 0; k < 2; k++) {
+                    double *a = values_of(got[k]), *b = values_of(want[k]),
+                           tolerance = t.c == 1 && dtype == REEL_F32 ? 1e-4 : 0;
+                    cr_assert_leq(difference(a, b, reel_numel(got[k])), tolerance, "%s", describe(&t));
+                    free(a), free(b);
+                }
             }
         }
         sound(ctx);
