@@ -75,7 +75,7 @@ typedef struct gemm_job {
     char *parts;
     char *packed; /* copies of operands, packed_bytes a worker */
     int64_t packed_bytes;
-    const reel_matmul_kernels *kernels;
+    const reel_matmul_kernels_of *kernels;
     const reel_copy_kernels *copies;
     reel_tile_fn *relu; /* NULL: none */
     int64_t element;
@@ -247,10 +247,7 @@ static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, co
                         int64_t c_row, const char *bias, int worker)
 {
     const reel_gemm *g = &job->g;
-    reel_matmul_small_fn *small = g->dtype == REEL_F32 ? job->kernels->small_f32 : job->kernels->small_f64;
-    reel_matmul_pack_fn *pack = g->dtype == REEL_F32 ? job->kernels->pack_f32 : job->kernels->pack_f64;
-    int64_t panel = g->dtype == REEL_F32 ? job->kernels->panel_f32 : job->kernels->panel_f64;
-    int64_t e = job->element, terms = block_terms(job), a_row = g->a_row, a_column = g->a_column;
+    int64_t e = job->element, panel = job->kernels->width, terms = block_terms(job), a_row = g->a_row, a_column = g->a_column;
     char *b_block = job->packed + worker * job->packed_bytes, *a_block = b_block + terms * BLOCK_COLUMNS * e;
     for (int64_t p = 0; p < k; p += terms) {
         int64_t kp = least_of(terms, k - p);
@@ -265,7 +262,7 @@ static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, co
         for (int64_t j = 0; j < n; j += BLOCK_COLUMNS) {
             int64_t nj = least_of(BLOCK_COLUMNS, n - j);
             const char *b_at = b + (p * g->b_row + j * g->b_column) * e;
-            if (g->b_column == 1) pack(kp, nj, b_at, g->b_row, b_block);
+            if (g->b_column == 1) job->kernels->pack(kp, nj, b_at, g->b_row, b_block);
             for (int64_t i = 0; i < nj; i += panel) {
                 int64_t width = least_of(panel, nj - i);
                 char *b_panel = b_block + i * kp * e;
@@ -273,8 +270,8 @@ static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, co
                     reel_copy_axes axes = { 2, { kp, width }, { width, 1 }, { g->b_row, g->b_column } };
                     job->copies->copy((size_t)e, &axes, b_panel, b_at + i * g->b_column * e);
                 }
-                small(m, width, kp, a_at, a_row, a_column, b_panel, width, c + (j + i) * e, c_row,
-                      bias ? bias + (j + i) * e : NULL, p > 0);
+                job->kernels->small(m, width, kp, a_at, a_row, a_column, REEL_MATMUL_ROWS * a_row, b_panel, width, c + (j + i) * e, c_row,
+                                    bias && p == 0 ? bias + (j + i) * e : NULL, p > 0);
             }
         }
     }
@@ -299,8 +296,7 @@ static void run_tile(const gemm_job *job, const char *a, const char *b, char *c,
         b_row = n;
     }
     if (job->method == SMALL || job->method == SMALL_PACKED) {
-        reel_matmul_small_fn *small = g->dtype == REEL_F32 ? job->kernels->small_f32 : job->kernels->small_f64;
-        small(m, n, k, a, g->a_row, g->a_column, b, b_row, c, c_row, bias, false);
+        job->kernels->small(m, n, k, a, g->a_row, g->a_column, REEL_MATMUL_ROWS * g->a_row, b, b_row, c, c_row, bias, false);
         return;
     }
     if (job->method == BLOCKED) {
@@ -422,9 +418,10 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm)
     if (!tidy(g->k, g->n, &g->b_row, &g->b_column) &&
         !copy_operand(exec, g, g->k, g->n, &g->b, &g->b_row, &g->b_column, g->b_batch))
         return false;
-    job.kernels = reel_matmul_kernels_for(exec->isa);
+    job.kernels = reel_matmul_of(exec->isa, g->dtype);
     job.copies = reel_copy_kernels_for(exec->isa);
     job.method = choose_method(exec, g);
+    if (job.method != SMALL && reel_gemm_packs(exec, g)) return reel_gemm_packed(exec, g);
     cut(&job);
     if (job.method == SMALL_PACKED) job.packed_bytes = g->n * g->k * job.element;
     if (job.method == BLOCKED)

@@ -22,6 +22,10 @@ typedef struct reel_gemm {
 /* Runs it; cut into tiles by shape alone. false: scratch memory is short. Not from within a parallel region. */
 bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm);
 
+/* Large products from packed operands (gemm_packed.c): whether one is, once its strides are tidy; runs it. */
+bool reel_gemm_packs(const reel_exec *exec, const reel_gemm *gemm);
+bool reel_gemm_packed(const reel_exec *exec, const reel_gemm *gemm);
+
 /* One product on the calling thread, inside or outside of a parallel region, through BLAS: c = beta c + op(a) op(b),
  * all row-major with leading dimensions; beta is 0 or 1. reel_blas_quiet() must have been called by the play. */
 void reel_gemm_blas(reel_dtype dtype, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,

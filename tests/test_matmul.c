@@ -188,6 +188,49 @@ Test(matmul, large_products_agree_and_have_the_same_bits_at_any_number_of_thread
         }
 }
 
+// Packed products (ops/gemm_packed.c): both dtypes, ends of tiles and panels, blocks of the sum, batches, bias and relu.
+Test(matmul, large_linear_layers_agree_on_every_instruction_set)
+{
+    static const int64_t sizes[][4] = { { 1, 197, 333, 1100 }, { 2, 401, 389, 403 }, { 1, 96, 1031, 520 } };
+    EACH_ISA(ctx)
+    for (int round = 0; round < 6; round++) {
+        REEL_SCOPE(ctx)
+        {
+            int64_t batch = sizes[round / 2][0], m = sizes[round / 2][1], n = sizes[round / 2][2], k = sizes[round / 2][3];
+            reel_dtype dtype = round % 2 ? REEL_F32 : REEL_F64;
+            reel_tensor *x = draw_tensor(ctx, REEL_SHAPE(batch, m, k), dtype, -1, 1);
+            reel_tensor *w = draw_tensor(ctx, REEL_SHAPE(batch, n, k), dtype, -1, 1), *wt = reel_transpose(w, 1, 2);
+            reel_tensor *bias = draw_tensor(ctx, REEL_SHAPE(n), dtype, -1, 1);
+            double *want = plain_matmul(x, wt, REEL_SHAPE(batch, m, n), m, n, k), *b = values_of(bias);
+            reel_tensor *y = batch > 1 ? reel_matmul(x, wt)
+                                       : reel_relu(reel_linear(reel_squeeze(x, REEL_DIMS(0)), reel_squeeze(w, REEL_DIMS(0)), bias));
+            for (int64_t i = 0; i < m * n && batch == 1; i++) want[i] = fmax(want[i] + b[i % n], 0);
+            agrees(y, want, sqrt((double)k) * 8, "a packed product");
+            free(want);
+            free(b);
+        }
+        sound(ctx);
+    }
+}
+
+// Operands of which only a part is packed at once.
+Test(matmul, of_long_sums_agrees_in_parts_of_rows_and_columns)
+{
+    enum { M = 320, N = 300, K = 32768 };
+    reel_ctx *ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = 2 });
+    spatial_state = 5;
+    reel_tensor *a = draw_tensor(ctx, REEL_SHAPE(M, K), REEL_F32, -1, 1), *b = draw_tensor(ctx, REEL_SHAPE(K, N), REEL_F32, -1, 1);
+    const float *c = reel_data_f32(reel_matmul(a, b)), *x = reel_data_f32(a), *y = reel_data_f32(b);
+    sound(ctx);
+    for (int draw = 0; draw < 500; draw++) {
+        int64_t i = draw < 20 ? M - 1 - draw : draw_in(0, M - 1), j = draw < 20 ? N - 1 - draw % 3 : draw_in(0, N - 1);
+        double want = 0;
+        for (int64_t p = 0; p < K; p++) want += (double)x[i * K + p] * y[p * N + j];
+        cr_assert_float_eq(c[i * N + j], want, 1e-3, "element %lld, %lld is %g, not %g", (long long)i, (long long)j, c[i * N + j], want);
+    }
+    reel_ctx_free(ctx);
+}
+
 Test(matmul, products_of_many_small_matrices_have_the_same_bits_at_any_number_of_threads)
 {
     double *first = NULL;

@@ -17,7 +17,7 @@ enum { REEL_GEMM_ADD = 1, REEL_GEMM_RELU = 2 };
 /* C[j][v] (+)= row_bias[j] + sum over i < depth of a[row(j) + a_off[i]] * b[b_off[i] + v], for j < rows, v < cols, where
  * row(j) is row_off[j], or j * lda without that table. Offsets count elements. With REEL_GEMM_ADD C is added to, else
  * overwritten; row_bias may be NULL; REEL_GEMM_RELU ends with max(0, .). b is read by whole vectors; `vectors` of
- * them hold cols, and are at most max_vectors. `before` panels of whole vectors lie before those columns in b and c and are
+ * them hold cols, and are at most max_vectors. `before` panels of max_vectors lie before those columns in b and c and are
  * multiplied as well, all by some rows before the next rows. */
 typedef struct reel_gemm {
     int64_t rows, depth;

@@ -3,7 +3,9 @@
 #include <reel/ops/kernels/matmul.h>
 
 #if defined(REEL_ISA_IS_AVX512) || defined(REEL_ISA_IS_AVX2)
-#include <immintrin.h>
+#define PACKS 1
+#else
+#define PACKS 0 /* large products are BLAS's */
 #endif
 #if defined(REEL_ISA_IS_AVX512)
 #define PANEL 4 /* vectors of a row of c: 24 of 32 registers hold c */
@@ -14,18 +16,27 @@
 // clang-format off
 #define REEL_F32
 #include "simd_begin.h"
+#include "transpose.inc"
 #include "matmul.inc"
+#undef v_transpose
 #include "simd_end.h"
 
 #define REEL_F64
 #include "simd_begin.h"
+#include "transpose.inc"
 #include "matmul.inc"
+#undef v_transpose
 #include "simd_end.h"
 // clang-format on
 
-const reel_matmul_kernels REEL_KERNEL_TABLE(matmul) = { .small_f32 = small_f32,
-                                                        .small_f64 = small_f64,
-                                                        .pack_f32 = pack_f32,
-                                                        .pack_f64 = pack_f64,
-                                                        .panel_f32 = PANEL * REEL_VECTOR_BYTES / 4,
-                                                        .panel_f64 = PANEL * REEL_VECTOR_BYTES / 8 };
+#if PACKS
+#define PACK_ROWS(t) pack_rows_##t
+#else
+#define PACK_ROWS(t) NULL
+#endif
+#define KERNELS(t, bytes)                                                                                              \
+    {                                                                                                                  \
+        .width = PANEL * REEL_VECTOR_BYTES / bytes, .small = small_##t, .pack = pack_##t, .pack_rows = PACK_ROWS(t),   \
+    }
+
+const reel_matmul_kernels REEL_KERNEL_TABLE(matmul) = { .f32 = KERNELS(f32, 4), .f64 = KERNELS(f64, 8) };
