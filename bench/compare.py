@@ -269,7 +269,7 @@ def run_row(bench, row, rounds):
 
 
 def peak_gflops(bench, threads):
-    """6 x 64 x 128 fused multiply-adds, 4000 times, by the best of some runs of one core."""
+    """6 x 64 x 128 fused multiply-adds, 4000 times, on every thread at once, by the best of some runs."""
     bench.stdin.write("peak 30\n")
     bench.stdin.flush()
     return threads * 2.0 * 6 * 64 * 128 * 4000 / min(map(float, bench.stdout.readline().split())) / 1e9
