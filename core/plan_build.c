@@ -1,58 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Makes a plan: groups elementwise ops, orders the steps, and places every value in memory by its lifetime.
-#include <reel/core/plan.h>
+// Makes a plan: folds ops into others, groups elementwise ones, and orders the steps.
+#include <reel/core/plan_build.h>
 #include <string.h>
 
-typedef struct interval_list { /* live intervals of the arena, in order of offset */
-    struct interval {
-        int64_t offset, bytes;
-        int32_t value;
-    } * live;
-    int64_t count, capacity;
-} interval_list;
-
-typedef struct builder {
-    reel_ctx *ctx;
-    const reel_play_list *list;
-    reel_plan *plan;
-    int32_t n_nodes;
-    int32_t *group_of;   /* by node: its group before merging, or -1                              */
-    int32_t *merged;     /* by group: the group it went into, or itself                           */
-    int32_t *last_node;  /* by group: its last member                                             */
-    int32_t *size;       /* by group: members                                                     */
-    int32_t *step_of;    /* by node                                                               */
-    int32_t *operand_of; /* by value: operand in the group at hand                                */
-    bool *closed;        /* by group: a value of it has been read outside                         */
-    bool *outside;       /* by value: read outside of the group that makes it                     */
-    int32_t *uses;       /* by value: reads, through its views too                                */
-    int32_t *relu_of;    /* by node: the relu that is played with it, or -1                       */
-    int32_t *next_of;    /* by node: another op that is played with it, or -1                     */
-    int32_t *reader;     /* by value: the last node that reads it                                 */
-    bool *folded;        /* by node: is played with what it reads                                 */
-    bool *gone;          /* by value: read only by what is played with the op that makes it       */
-    int32_t n_groups;
-    interval_list arena;
-} builder;
-
-static reel_tensor *tensor_of(const builder *b, int32_t v) { return b->list->values[v]; }
-static int32_t value_of(const reel_tensor *t) { return t ? t->plan_id : -1; }
-
-static int32_t find(const builder *b, int32_t group)
-{
-    while (b->merged[group] != group) group = b->merged[group];
-    return group;
-}
-
-static int32_t node_group(const builder *b, int32_t node)
-{
-    return b->group_of[node] < 0 ? -1 : find(b, b->group_of[node]);
-}
-
+static reel_tensor *tensor_of(const reel_plan_builder *b, int32_t v) { return b->list->values[v]; }
 /* Values */
 
 #define MOST_BYTES ((int64_t)1 << 46) /* of a value: more than any machine has, and sums of offsets do not overflow */
 
-static bool describe_values(builder *b)
+static bool describe_values(reel_plan_builder *b)
 {
     const reel_play_list *list = b->list;
     for (int32_t v = 0; v < b->plan->n_values; v++) {
@@ -77,10 +33,11 @@ static bool describe_values(builder *b)
     for (int32_t n = 0, slot = 0; n < b->n_nodes; n++) {
         const reel_node *node = list->nodes[n];
         b->plan->nodes[n] = (reel_plan_node) { .op = node->op, .slot = slot, .n_in = node->n_in, .n_out = node->n_out };
-        for (int i = 0; i < node->n_in + node->n_out; i++) b->plan->slots[slot++] = value_of(node->tensors[i]);
+        for (int i = 0; i < node->n_in + node->n_out; i++)
+            b->plan->slots[slot++] = reel_plan_value_of(node->tensors[i]);
         for (int k = 0; k < node->n_out; k++) {
             const reel_tensor *t = node->tensors[node->n_in + k];
-            reel_plan_value *value = &b->plan->values[value_of(t)];
+            reel_plan_value *value = &b->plan->values[reel_plan_value_of(t)];
             value->made_by = n;
             value->output = (int8_t)k;
             value->place = REEL_PLACE_ARENA;
@@ -90,7 +47,7 @@ static bool describe_values(builder *b)
                                  "%s: its result of %lld elements is more than memory can hold", node->op->name,
                                  (long long)t->numel) != NULL;
             if (!(node->op->flags & REEL_OP_VIEW)) continue;
-            const reel_plan_value *base = &b->plan->values[value_of(node->tensors[0])];
+            const reel_plan_value *base = &b->plan->values[reel_plan_value_of(node->tensors[0])];
             value->root = base->root;
             value->offset = base->offset + t->view_offset * (int64_t)reel_dtype_size((reel_dtype)t->dtype);
             value->place = REEL_PLACE_NONE;
@@ -103,32 +60,32 @@ static bool describe_values(builder *b)
 /* A relu, or another op, behind an op that can play it as well */
 
 /* Whether value v is an op's first result and read once, so that it need not be in memory for that reader. */
-static bool passing(const builder *b, int32_t v)
+static bool passing(const reel_plan_builder *b, int32_t v)
 {
     const reel_plan_value *value = &b->plan->values[v];
     return value->made_by >= 0 && value->root == v && value->output == 0 && !value->kept && b->uses[v] == 1 &&
            !tensor_of(b, v)->storage;
 }
 
-static int32_t result_of(const builder *b, int32_t n)
+static int32_t result_of(const reel_plan_builder *b, int32_t n)
 {
     const reel_node *node = b->list->nodes[n];
-    return value_of(node->tensors[node->n_in]);
+    return reel_plan_value_of(node->tensors[node->n_in]);
 }
 
-static void fold_relus(builder *b)
+static void fold_relus(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
         if (node->op->pointwise != REEL_PW_RELU) continue;
-        int32_t v = value_of(node->tensors[0]), maker = b->plan->values[v].made_by;
+        int32_t v = reel_plan_value_of(node->tensors[0]), maker = b->plan->values[v].made_by;
         if (!passing(b, v) || !(b->list->nodes[maker]->op->flags & REEL_OP_RELU)) continue;
         b->relu_of[maker] = n;
         b->folded[n] = b->gone[v] = true;
     }
 }
 
-static void fold_next(builder *b)
+static void fold_next(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
@@ -137,7 +94,8 @@ static void fold_next(builder *b)
         if (!passing(b, v)) continue;
         int32_t m = b->reader[v];
         const reel_node *next = b->list->nodes[m];
-        if (value_of(next->tensors[0]) != v || (next->op->flags & (REEL_OP_VIEW | REEL_OP_INPLACE)) || b->folded[m])
+        if (reel_plan_value_of(next->tensors[0]) != v || (next->op->flags & (REEL_OP_VIEW | REEL_OP_INPLACE)) ||
+            b->folded[m])
             continue;
         reel_op_pair fold = { .attrs = node->attrs,
                               .next_attrs = next->attrs,
@@ -150,7 +108,7 @@ static void fold_next(builder *b)
     }
 }
 
-static void fold(builder *b)
+static void fold(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
@@ -158,7 +116,7 @@ static void fold(builder *b)
         b->folded[n] = false;
         for (int i = 0; i < node->n_in; i++) {
             if (!node->tensors[i]) continue;
-            int32_t v = value_of(node->tensors[i]);
+            int32_t v = reel_plan_value_of(node->tensors[i]);
             b->uses[b->plan->values[v].root]++;
             b->reader[v] = n;
         }
@@ -169,7 +127,7 @@ static void fold(builder *b)
 
 /* Grouping */
 
-static bool fusable(const builder *b, int32_t n)
+static bool fusable(const reel_plan_builder *b, int32_t n)
 {
     const reel_node *node = b->list->nodes[n];
     if (!node->op->pointwise || b->folded[n] || node->n_in < 1 || node->n_in > 3 || node->n_out != 1) return false;
@@ -185,34 +143,35 @@ static bool same_shape(const reel_plan_value *a, const reel_plan_value *b)
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof a->shape[0]) == 0;
 }
 
-static void close_all(builder *b)
+static void close_all(reel_plan_builder *b)
 {
     for (int32_t g = 0; g < b->n_groups; g++) b->closed[g] = true;
 }
 
 /* The group that node n may join through its input i, or -1; a group it reads from without joining is closed. */
-static int32_t joinable(builder *b, const reel_node *node, int i, bool can, const reel_plan_value *out)
+static int32_t joinable(reel_plan_builder *b, const reel_node *node, int i, bool can, const reel_plan_value *out)
 {
-    int32_t v = value_of(node->tensors[i]);
+    int32_t v = reel_plan_value_of(node->tensors[i]);
     if (v < 0) return -1;
     const reel_plan_value *value = &b->plan->values[v];
     int32_t maker = b->plan->values[value->root].made_by;
     if (maker < 0) return -1;
-    int32_t g = node_group(b, maker);
+    int32_t g = reel_plan_group_of(b, maker);
     if (g < 0) return -1;
     if (can && value->root == v && !b->closed[g] && same_shape(value, out)) return g;
     b->closed[g] = true;
     return -1;
 }
 
-static void group_nodes(builder *b)
+static void group_nodes(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
         b->group_of[n] = -1;
         if (node->op->flags & REEL_OP_INPLACE) close_all(b);
         bool can = fusable(b, n);
-        const reel_plan_value *out = node->n_out ? &b->plan->values[value_of(node->tensors[node->n_in])] : NULL;
+        const reel_plan_value *out =
+            node->n_out ? &b->plan->values[reel_plan_value_of(node->tensors[node->n_in])] : NULL;
         int32_t into = -1;
         /* Reads that close come first: a group read both as it is and broadcast cannot be joined. */
         for (int i = 0; i < node->n_in; i++) joinable(b, node, i, can, out);
@@ -240,14 +199,14 @@ static void group_nodes(builder *b)
         b->size[into]++;
     }
     for (int32_t n = 0; n < b->n_nodes; n++) /* a merged group ends where its last part ends */
-        if (b->group_of[n] >= 0) b->last_node[find(b, b->group_of[n])] = n;
+        if (b->group_of[n] >= 0) b->last_node[reel_plan_find(b, b->group_of[n])] = n;
 }
 
 /* A lone op on strided operands is better off in its own play. */
-static void ungroup_lone_strided(builder *b)
+static void ungroup_lone_strided(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
-        int32_t g = node_group(b, n);
+        int32_t g = reel_plan_group_of(b, n);
         if (g < 0 || b->size[g] != 1) continue;
         const reel_node *node = b->list->nodes[n];
         for (int i = 0; i < node->n_in; i++) {
@@ -257,23 +216,23 @@ static void ungroup_lone_strided(builder *b)
     }
 }
 
-static void find_outside_uses(builder *b)
+static void find_outside_uses(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
-        int32_t g = node_group(b, n);
+        int32_t g = reel_plan_group_of(b, n);
         for (int i = 0; i < node->n_in; i++) {
-            int32_t v = value_of(node->tensors[i]);
+            int32_t v = reel_plan_value_of(node->tensors[i]);
             if (v < 0) continue;
             int32_t root = b->plan->values[v].root, maker = b->plan->values[root].made_by;
-            if (maker >= 0 && (g < 0 || node_group(b, maker) != g)) b->outside[root] = true;
+            if (maker >= 0 && (g < 0 || reel_plan_group_of(b, maker) != g)) b->outside[root] = true;
         }
     }
 }
 
 /* Steps */
 
-static void describe_buffers(const builder *b, int32_t n)
+static void describe_buffers(const reel_plan_builder *b, int32_t n)
 {
     reel_plan *plan = b->plan;
     const reel_node *node = b->list->nodes[n];
@@ -291,7 +250,7 @@ static void describe_buffers(const builder *b, int32_t n)
     }
 }
 
-static void add_op_step(builder *b, int32_t n)
+static void add_op_step(reel_plan_builder *b, int32_t n)
 {
     reel_plan *plan = b->plan;
     int32_t next = b->next_of[n], next_relu = next >= 0 ? b->relu_of[next] : -1,
@@ -304,13 +263,13 @@ static void add_op_step(builder *b, int32_t n)
     if (next >= 0) describe_buffers(b, next);
 }
 
-static int16_t add_operand(builder *b, reel_fused *group, int32_t v, int32_t g)
+static int16_t add_operand(reel_plan_builder *b, reel_fused *group, int32_t v, int32_t g)
 {
     if (b->operand_of[v] >= 0) return (int16_t)b->operand_of[v];
     const reel_plan_value *value = &b->plan->values[v];
     reel_operand *operand = &group->operands[group->n_operands];
     *operand = (reel_operand) { .value = v, .buffer = -1, .size = (uint8_t)reel_dtype_size((reel_dtype)value->dtype) };
-    bool inside = value->made_by >= 0 && value->root == v && node_group(b, value->made_by) == g;
+    bool inside = value->made_by >= 0 && value->root == v && reel_plan_group_of(b, value->made_by) == g;
     if (inside) {
         operand->written = value->kept || b->outside[v];
         operand->kind = operand->written ? REEL_OPERAND_MEMORY : REEL_OPERAND_TILE;
@@ -373,13 +332,13 @@ static void assign_buffers(reel_fused *group)
     group->tile = (int32_t)(tile / REEL_TILE_LANES * REEL_TILE_LANES);
 }
 
-static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, int32_t *operands_used,
+static void add_group_step(reel_plan_builder *b, int32_t n, int32_t g, int32_t *ops_used, int32_t *operands_used,
                            reel_fused_op *ops, reel_operand *operands, const int32_t *members, int32_t n_members)
 {
     reel_plan *plan = b->plan;
     reel_fused *group = &plan->groups[plan->n_groups];
     const reel_node *last = b->list->nodes[n];
-    const reel_plan_value *out = &plan->values[value_of(last->tensors[last->n_in])];
+    const reel_plan_value *out = &plan->values[reel_plan_value_of(last->tensors[last->n_in])];
     *group = (reel_fused) {
         .ops = ops + *ops_used, .operands = operands + *operands_used, .numel = out->numel, .ndim = out->ndim
     };
@@ -390,8 +349,8 @@ static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, 
         const reel_tensor *typed = node->tensors[node->n_in - 1];
         *op = (reel_fused_op) { .node = members[m], .in = { -1, -1, -1 } };
         op->fn = reel_pointwise_tile(b->ctx->exec.isa, node->op->pointwise, (reel_dtype)typed->dtype);
-        for (int i = 0; i < node->n_in; i++) op->in[i] = add_operand(b, group, value_of(node->tensors[i]), g);
-        op->out = add_operand(b, group, value_of(node->tensors[node->n_in]), g);
+        for (int i = 0; i < node->n_in; i++) op->in[i] = add_operand(b, group, reel_plan_value_of(node->tensors[i]), g);
+        op->out = add_operand(b, group, reel_plan_value_of(node->tensors[node->n_in]), g);
         b->step_of[members[m]] = plan->n_steps;
     }
     for (int32_t k = 0; k < group->n_operands; k++) b->operand_of[group->operands[k].value] = -1;
@@ -402,185 +361,23 @@ static void add_group_step(builder *b, int32_t n, int32_t g, int32_t *ops_used, 
         (reel_plan_step) { .node = -1, .group = plan->n_groups++, .relu = -1, .next = -1, .next_relu = -1 };
 }
 
-/* Lifetimes and places */
-
-static void touch(builder *b, int32_t v, int32_t step)
-{
-    if (v < 0) return;
-    reel_plan_value *root = &b->plan->values[b->plan->values[v].root];
-    if (root->first < 0) root->first = step;
-    if (step > root->last) root->last = step;
-}
-
-static void find_lifetimes(builder *b)
-{
-    for (int32_t n = 0; n < b->n_nodes; n++) {
-        const reel_node *node = b->list->nodes[n];
-        if (node->op->flags & REEL_OP_VIEW) continue;
-        for (int i = 0; i < node->n_in + node->n_out; i++) touch(b, value_of(node->tensors[i]), b->step_of[n]);
-    }
-}
-
-static void place_values(builder *b)
-{
-    reel_plan *plan = b->plan;
-    for (int32_t v = 0; v < plan->n_values; v++) {
-        reel_plan_value *value = &plan->values[v];
-        if (value->made_by < 0 || value->root != v) continue;
-        if (value->kept && value->bytes <= REEL_SHARED_BYTES) {
-            value->place = REEL_PLACE_SHARED;
-            value->offset = plan->shared_bytes;
-            plan->shared_bytes += value->bytes > 0 ? (value->bytes + 63) & ~(int64_t)63 : 64; /* empty, yet somewhere */
-        } else if (value->kept) {
-            value->place = REEL_PLACE_OWN;
-        } else if ((node_group(b, value->made_by) >= 0 && !b->outside[v]) || b->gone[v]) {
-            value->place = REEL_PLACE_NONE;
-        }
-    }
-}
-
-static bool arena_take(builder *b, int32_t v)
-{
-    interval_list *arena = &b->arena;
-    reel_plan_value *value = &b->plan->values[v];
-    int64_t bytes = (value->bytes + 63) & ~(int64_t)63, at = 0, best = -1, best_gap = INT64_MAX, place = 0;
-    if (bytes == 0) bytes = 64;
-    for (int64_t i = 0; i <= arena->count; i++) {
-        int64_t gap = i < arena->count ? arena->live[i].offset - at : INT64_MAX;
-        if (gap >= bytes && gap < best_gap) {
-            best = at;
-            best_gap = gap;
-            place = i;
-        }
-        if (i < arena->count) at = arena->live[i].offset + arena->live[i].bytes;
-    }
-    if (best < 0) {
-        best = at;
-        place = arena->count;
-    }
-    if (!reel_grow(b->ctx, &arena->live, &arena->capacity, arena->count + 1, sizeof *arena->live)) return false;
-    memmove(arena->live + place + 1, arena->live + place, (size_t)(arena->count - place) * sizeof *arena->live);
-    arena->live[place] = (struct interval) { best, bytes, v };
-    arena->count++;
-    value->offset = best;
-    if (best + bytes > b->plan->arena_bytes) b->plan->arena_bytes = best + bytes;
-    return true;
-}
-
-static void arena_give_back(builder *b, int32_t v)
-{
-    interval_list *arena = &b->arena;
-    for (int64_t i = 0; i < arena->count; i++)
-        if (arena->live[i].value == v) {
-            memmove(arena->live + i, arena->live + i + 1, (size_t)(arena->count - i - 1) * sizeof *arena->live);
-            arena->count--;
-            return;
-        }
-}
-
-/* A group's result may overwrite an operand that dies with the step and is not read after the result is written. */
-static bool take_over(builder *b, const reel_fused *group, int32_t k, int32_t step)
-{
-    reel_plan *plan = b->plan;
-    const reel_operand *out = &group->operands[k];
-    int32_t writer = -1;
-    for (int32_t j = 0; j < group->n_ops; j++)
-        if (group->ops[j].out == k) writer = j;
-    for (int32_t m = 0; m < group->n_operands; m++) {
-        const reel_operand *in = &group->operands[m];
-        reel_plan_value *value = &plan->values[in->value];
-        if (in->kind != REEL_OPERAND_MEMORY || in->written || in->size != out->size || value->root != in->value ||
-            value->place != REEL_PLACE_ARENA || value->last != step)
-            continue;
-        bool read_later = false;
-        for (int32_t j = writer + 1; j < group->n_ops; j++)
-            for (int i = 0; i < 3; i++) read_later |= group->ops[j].in[i] == m;
-        if (read_later) continue;
-        for (int64_t i = 0; i < b->arena.count; i++)
-            if (b->arena.live[i].value == in->value) {
-                b->arena.live[i].value = out->value;
-                plan->values[out->value].offset = value->offset;
-                return true;
-            }
-    }
-    return false;
-}
-
-/* Values that a step reads and writes, and value k of them: behind the operands of its op come the results of what is
- * played with it. */
-static int32_t touched(const reel_plan *plan, const reel_plan_step *step)
-{
-    if (step->group >= 0) return plan->groups[step->group].n_operands;
-    int32_t behind = (step->relu >= 0) + (step->next >= 0 ? plan->nodes[step->next].n_out : 0) + (step->next_relu >= 0);
-    return plan->nodes[step->node].n_in + plan->nodes[step->node].n_out + behind;
-}
-
-static int32_t touched_value(const reel_plan *plan, const reel_plan_step *step, int32_t k)
-{
-    if (step->group >= 0) return plan->groups[step->group].operands[k].value;
-    const reel_plan_node *node = &plan->nodes[step->node], *next = step->next >= 0 ? &plan->nodes[step->next] : NULL;
-    if (k < node->n_in + node->n_out) return plan->slots[node->slot + k];
-    k -= node->n_in + node->n_out;
-    if (step->relu >= 0 && k-- == 0) return plan->slots[plan->nodes[step->relu].slot + 1];
-    return k < next->n_out ? plan->slots[next->slot + next->n_in + k]
-                           : plan->slots[plan->nodes[step->next_relu].slot + 1];
-}
-
-static bool lay_out_arena(builder *b)
-{
-    reel_plan *plan = b->plan;
-    for (int32_t s = 0; s < plan->n_steps; s++) {
-        const reel_plan_step *step = &plan->steps[s];
-        const reel_fused *group = step->group >= 0 ? &plan->groups[step->group] : NULL;
-        int32_t n = touched(plan, step);
-        for (int32_t k = 0; k < n; k++) {
-            int32_t v = touched_value(plan, step, k);
-            if (v < 0 || plan->values[v].place != REEL_PLACE_ARENA || plan->values[v].first != s) continue;
-            if (group && take_over(b, group, k, s)) continue;
-            if (!arena_take(b, v)) return false;
-        }
-        for (int32_t k = 0; k < n; k++) {
-            int32_t v = touched_value(plan, step, k);
-            if (v < 0) continue;
-            int32_t root = plan->values[v].root;
-            if (plan->values[root].place == REEL_PLACE_ARENA && plan->values[root].last == s) arena_give_back(b, root);
-        }
-    }
-    return true;
-}
-
-static void note_places(reel_plan *plan)
-{
-    for (int32_t v = 0; v < plan->n_values; v++) {
-        const reel_plan_value *value = &plan->values[v];
-        int64_t size = (int64_t)reel_dtype_size((reel_dtype)value->dtype);
-        plan->places[v] = (reel_plan_place) { .offset = value->offset,
-                                              .bytes = value->bytes,
-                                              .element = value->offset / size,
-                                              .root = value->root,
-                                              .place = value->place,
-                                              .size = (uint8_t)size,
-                                              .kept = value->kept,
-                                              .made = value->made_by >= 0 };
-    }
-}
-
 /* The whole */
 
-static void make_steps(builder *b, reel_fused_op *ops, reel_operand *operands, int32_t *members, int32_t *starts)
+static void make_steps(reel_plan_builder *b, reel_fused_op *ops, reel_operand *operands, int32_t *members,
+                       int32_t *starts)
 {
     int32_t ops_used = 0, operands_used = 0;
     /* Members of each group, in order: counted, then put in place. */
     for (int32_t g = 0; g <= b->n_groups; g++) starts[g] = 0;
     for (int32_t n = 0; n < b->n_nodes; n++)
-        if (b->group_of[n] >= 0) starts[node_group(b, n) + 1]++;
+        if (b->group_of[n] >= 0) starts[reel_plan_group_of(b, n) + 1]++;
     for (int32_t g = 0; g < b->n_groups; g++) starts[g + 1] += starts[g];
     for (int32_t n = 0; n < b->n_nodes; n++)
-        if (b->group_of[n] >= 0) members[starts[node_group(b, n)]++] = n;
+        if (b->group_of[n] >= 0) members[starts[reel_plan_group_of(b, n)]++] = n;
     for (int32_t g = b->n_groups; g > 0; g--) starts[g] = starts[g - 1];
     starts[0] = 0;
     for (int32_t n = 0; n < b->n_nodes; n++) {
-        int32_t g = node_group(b, n);
+        int32_t g = reel_plan_group_of(b, n);
         if ((b->list->nodes[n]->op->flags & REEL_OP_VIEW) || b->folded[n]) continue;
         if (g < 0)
             add_op_step(b, n);
@@ -633,7 +430,7 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
     reel_fused_op *ops = carve(&at, n * sizeof *ops);
     reel_operand *operands = carve(&at, slots * sizeof *operands);
     at = work;
-    builder b = { .ctx = ctx, .list = list, .plan = plan, .n_nodes = (int32_t)n };
+    reel_plan_builder b = { .ctx = ctx, .list = list, .plan = plan, .n_nodes = (int32_t)n };
     b.group_of = carve(&at, n * sizeof(int32_t));
     b.merged = carve(&at, n * sizeof(int32_t));
     b.last_node = carve(&at, n * sizeof(int32_t));
@@ -660,12 +457,8 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
         ungroup_lone_strided(&b);
         find_outside_uses(&b);
         make_steps(&b, ops, operands, members, starts);
-        find_lifetimes(&b);
-        place_values(&b);
-        ok = lay_out_arena(&b);
-        note_places(plan);
+        ok = reel_plan_place_values(&b);
     }
-    if (b.arena.live) reel_pool_free(ctx, b.arena.live, (size_t)b.arena.capacity * sizeof *b.arena.live);
     reel_pool_free(ctx, work, work_bytes);
     if (ok) return plan;
     reel_plan_destroy(ctx, plan);

@@ -14,40 +14,8 @@
 
 enum { VECTORS = 2, CHUNKS = 8, SUMS_BYTES = 128 << 10, TOGETHER_BYTES = 512 << 10, TOGETHER = 4 };
 
-/* One gather of a forward pass or an input gradient. */
-typedef struct images {
-    reel_images_kernels k;
-    int64_t n, groups, inputs, outputs;
-    int64_t src_size[3], kernel[3];
-    const void *src, *weight;
-    bool crossed; /* weight: [input][output] */
-    const reel_conv_epilogue *epilogue;
-    reel_conv_places places;
-    reel_conv_gather gather;
-    int64_t depth;
-    int64_t tile, tiles; /* results of a tile, tiles of a result row; 0: no tiles */
-    void *filters;       /* with tiles, of the weight: [group][product][output][input][tap of axis 0][tap of axis 1] */
-    int64_t src_row;     /* elements of a turned row, with tiles of one product */
-    int64_t all_lines, lines, bands; /* result rows, and those of a band; bands of an image */
-    int64_t together;                /* panels of a chunk, which share their tables */
-    int64_t first, here;             /* image of what is turned, and panels of it */
-    void *turned;
-    int64_t of_panel; /* its elements of a panel */
-    char *scratch;    /* of each worker: two tables of offsets, sums, products, a pool's taps */
-    size_t scratch_size, sums_at, products_at, taps_at;
-} images;
-
-/* Some result rows of some panels, on one worker. */
-typedef struct band {
-    const images *p;
-    int64_t group, panels, from, lines;
-    const void *src; /* of the first panel */
-    int64_t src_panel, sums_panel;
-    char *sums, *products; /* [panel][output][row][point]; with tiles, [row][output][product][tile] */
-} band;
-
 /* The taps of an axis that result m has within the image: [low, high), and where the first of them lies. */
-static int64_t seen(const images *p, int axis, int64_t m, int64_t *low, int64_t *high)
+int64_t reel_images_seen(const reel_images_pass *p, int axis, int64_t m, int64_t *low, int64_t *high)
 {
     int64_t base = m * p->gather.step[axis], size = p->src_size[axis], taps = p->gather.taps[axis];
     const int64_t *off = p->gather.off[axis];
@@ -59,8 +27,8 @@ static int64_t seen(const images *p, int axis, int64_t m, int64_t *low, int64_t 
 }
 
 /* The products of a point: places in the kernel and, from the first source point on, in the turned images. */
-static int64_t fill_tables(const images *p, const int64_t low[3], const int64_t high[3], int64_t *restrict a_off,
-                           int64_t *restrict b_off)
+static int64_t fill_tables(const reel_images_pass *p, const int64_t low[3], const int64_t high[3],
+                           int64_t *restrict a_off, int64_t *restrict b_off)
 {
     const reel_conv_gather *gather = &p->gather;
     const int64_t *size = p->src_size, *kernel = p->kernel, *off = gather->off[2], *tap = gather->tap[2];
@@ -82,8 +50,8 @@ static int64_t fill_tables(const images *p, const int64_t low[3], const int64_t 
 }
 
 /* The results of one point in all panels of a chunk, `b` and `c` that of the first. */
-static void multiply_point(const images *p, reel_gemm *gemm, int64_t panels, const void *b, int64_t b_panel, void *c,
-                           int64_t c_panel)
+static void multiply_point(const reel_images_pass *p, reel_gemm *gemm, int64_t panels, const void *b, int64_t b_panel,
+                           void *c, int64_t c_panel)
 {
     if (p->outputs == 1 && gemm->vectors == VECTORS) {
         p->k.gemm->multiply_row(&(reel_gemm_row) { .depth = gemm->depth,
@@ -107,7 +75,8 @@ static void multiply_point(const images *p, reel_gemm *gemm, int64_t panels, con
 }
 
 /* Sums to their places: [output][point][image] to [image][output][point]. */
-static void unpack(const images *p, int64_t image, int64_t group, int64_t point, int64_t points, const void *sums)
+static void unpack(const reel_images_pass *p, int64_t image, int64_t group, int64_t point, int64_t points,
+                   const void *sums)
 {
     int64_t here = smaller(p->n - image, p->k.panel);
     for (int64_t o = 0; o < p->outputs; o++) {
@@ -121,8 +90,8 @@ static void unpack(const images *p, int64_t image, int64_t group, int64_t point,
 }
 
 /* Pools pairs of the lines of sums where they lie, and unpacks what is left of them. */
-static void unpack_pooled(const images *p, int64_t image, int64_t group, int64_t line, int64_t lines, void *sums,
-                          uint8_t *taps)
+static void unpack_pooled(const reel_images_pass *p, int64_t image, int64_t group, int64_t line, int64_t lines,
+                          void *sums, uint8_t *taps)
 {
     const reel_conv_pool *pool = p->epilogue->pool;
     int64_t width = p->gather.grid[2], windows = width / 2, points = lines / 2 * windows, panel = p->k.panel;
@@ -143,9 +112,9 @@ static void unpack_pooled(const images *p, int64_t image, int64_t group, int64_t
 }
 
 /* The results of a band, point by point, with room for the tables. */
-static void multiply_points(const band *b, int64_t *tables)
+static void multiply_points(const reel_images_band *b, int64_t *tables)
 {
-    const images *p = b->p;
+    const reel_images_pass *p = b->p;
     const int64_t *grid = p->gather.grid, *size = p->src_size;
     int64_t in_stride = reel_conv_volume(p->kernel), *a_off = tables, *b_off = tables + p->depth;
     reel_gemm gemm = { .rows = p->outputs,
@@ -161,10 +130,10 @@ static void multiply_points(const band *b, int64_t *tables)
     int64_t known[4] = { -1, -1, -1, -1 }; /* the taps the tables are of: low and high of axes 1 and 2 */
     for (int64_t line = 0; line < b->lines; line++) {
         int64_t low[3], high[3], z = (b->from + line) / grid[1], y = (b->from + line) % grid[1];
-        int64_t z0 = seen(p, 0, z, &low[0], &high[0]), y0 = seen(p, 1, y, &low[1], &high[1]);
+        int64_t z0 = reel_images_seen(p, 0, z, &low[0], &high[0]), y0 = reel_images_seen(p, 1, y, &low[1], &high[1]);
         if (y == 0) known[0] = -1;
         for (int64_t x = 0; x < grid[2]; x++) {
-            int64_t x0 = seen(p, 2, x, &low[2], &high[2]), now[4] = { low[1], high[1], low[2], high[2] };
+            int64_t x0 = reel_images_seen(p, 2, x, &low[2], &high[2]), now[4] = { low[1], high[1], low[2], high[2] };
             if (memcmp(now, known, sizeof now) != 0) {
                 gemm.depth = fill_tables(p, low, high, a_off, b_off);
                 memcpy(known, now, sizeof known);
@@ -176,102 +145,16 @@ static void multiply_points(const band *b, int64_t *tables)
     }
 }
 
-/* The sums behind a product of a row's tiles: rows of taps, and source rows that meet them. */
-static int64_t fill_row_tables(const images *p, const int64_t low[3], const int64_t high[3], int64_t *restrict a_off,
-                               int64_t *restrict b_off)
-{
-    const reel_conv_gather *gather = &p->gather;
-    const int64_t *size = p->src_size, *taps = gather->taps;
-    int64_t count = 0;
-    for (int64_t c = 0; c < p->inputs; c++)
-        for (int64_t i = low[0]; i < high[0]; i++)
-            for (int64_t j = low[1]; j < high[1]; j++, count++) {
-                int64_t z = gather->off[0][i] - gather->off[0][low[0]], y = gather->off[1][j] - gather->off[1][low[1]];
-                a_off[count] = (c * taps[0] + i) * taps[1] + j;
-                b_off[count] = ((c * REEL_WINOGRAD_ROWS * size[0] + z) * size[1] + y) * p->src_row;
-            }
-    return count;
-}
-
-/* A row's sums: its tables, and its first source row. */
-typedef struct row_sums {
-    const int64_t *a_off, *b_off;
-    int64_t depth, first;
-} row_sums;
-
-/* Of the band's rows; those that see the same taps share tables. */
-static const row_sums *sums_of_rows(const band *b, char *scratch)
-{
-    const images *p = b->p;
-    row_sums *rows = (row_sums *)scratch;
-    int64_t *tables = (int64_t *)(rows + p->lines), known[4] = { -1, -1, -1, -1 };
-    for (int64_t line = 0; line < b->lines; line++) {
-        int64_t low[3], high[3], z = (b->from + line) / p->gather.grid[1], y = (b->from + line) % p->gather.grid[1];
-        int64_t z0 = seen(p, 0, z, &low[0], &high[0]), y0 = seen(p, 1, y, &low[1], &high[1]);
-        int64_t now[4] = { low[0], high[0], low[1], high[1] };
-        if (memcmp(now, known, sizeof now) != 0) {
-            rows[line] = (row_sums) { .a_off = tables, .b_off = tables + p->depth };
-            rows[line].depth = fill_row_tables(p, low, high, tables, tables + p->depth);
-            tables += 2 * p->depth;
-            memcpy(known, now, sizeof now);
-        } else {
-            rows[line] = rows[line - 1];
-        }
-        rows[line].first = (z0 * p->src_size[1] + y0) * p->src_row;
-    }
-    return rows;
-}
-
-/* The results of a panel's band by tiles of its rows: all rows of a product and of some tiles at a time, whose sources
- * stay in the first cache. */
-static void multiply_tiles(const band *b, const row_sums *sums)
-{
-    const images *p = b->p;
-    int64_t length = p->src_row, most = p->k.gemm->max_vectors * p->k.lanes,
-            plane = p->src_size[0] * p->src_size[1] * length;
-    int64_t of_output = REEL_WINOGRAD_ROWS * length, of_line = p->outputs * of_output,
-            of_product = p->outputs * p->depth;
-    reel_gemm gemm = { .rows = p->outputs, .lda = p->depth, .ldc = of_output };
-    for (int64_t q = 0; q < REEL_WINOGRAD_ROWS; q++)
-        for (int64_t v = 0; v < length; v += most) {
-            gemm.a = at(p->filters, (b->group * REEL_WINOGRAD_ROWS + q) * of_product, p->k.size);
-            gemm.cols = (int)smaller(length - v, most);
-            gemm.vectors = gemm.cols / (int)p->k.lanes;
-            for (int64_t line = 0; line < b->lines; line++) {
-                gemm.a_off = sums[line].a_off;
-                gemm.b_off = sums[line].b_off;
-                gemm.depth = sums[line].depth;
-                gemm.b = at(b->src, sums[line].first + q * plane + v, p->k.size);
-                gemm.c = at(b->products, line * of_line + q * length + v, p->k.size);
-                p->k.gemm->multiply(&gemm);
-            }
-        }
-    reel_winograd_rows rows = { .rows = 1,
-                                .tiles = p->tiles,
-                                .tile = p->tile,
-                                .panel = p->k.panel,
-                                .width = p->gather.grid[2],
-                                .relu = p->epilogue->relu };
-    for (int64_t o = 0; o < p->outputs; o++) {
-        if (p->epilogue->bias) rows.bias = at(p->epilogue->bias, b->group * p->outputs + o, p->k.size);
-        for (int64_t line = 0; line < b->lines; line++) {
-            rows.products = at(b->products, line * of_line + o * of_output, p->k.size);
-            rows.points = at(b->sums, (o * b->lines + line) * rows.width * p->k.panel, p->k.size);
-            p->k.rows->result(&rows);
-        }
-    }
-}
-
 static void band_chunk(void *arg, int64_t chunk, int worker)
 {
-    const images *p = arg;
+    const reel_images_pass *p = arg;
     const int64_t *grid = p->gather.grid;
     int64_t panel = chunk / p->bands / p->groups * p->together;
-    band b = { .p = p,
-               .group = chunk / p->bands % p->groups,
-               .panels = smaller(p->together, p->here - panel),
-               .from = chunk % p->bands * p->lines,
-               .src_panel = p->of_panel };
+    reel_images_band b = { .p = p,
+                           .group = chunk / p->bands % p->groups,
+                           .panels = smaller(p->together, p->here - panel),
+                           .from = chunk % p->bands * p->lines,
+                           .src_panel = p->of_panel };
     b.lines = smaller(p->lines, p->all_lines - b.from);
     int64_t points = b.lines * grid[2];
     char *scratch = p->scratch + (size_t)worker * p->scratch_size;
@@ -280,7 +163,7 @@ static void band_chunk(void *arg, int64_t chunk, int worker)
     b.sums_panel = p->outputs * points * p->k.panel;
     b.src = at(p->turned, panel * b.src_panel + b.group * (b.src_panel / p->groups), p->k.size);
     if (p->tile)
-        multiply_tiles(&b, sums_of_rows(&b, scratch));
+        reel_images_multiply_tiles(&b, scratch);
     else
         multiply_points(&b, (int64_t *)scratch);
     for (int64_t i = 0; i < b.panels; i++) {
@@ -293,26 +176,8 @@ static void band_chunk(void *arg, int64_t chunk, int worker)
     }
 }
 
-/* The kernels of one output channel through G. */
-static void filter_chunk(void *arg, int64_t chunk, int worker)
-{
-    const images *p = arg;
-    const reel_conv_gather *gather = &p->gather;
-    int64_t group = chunk / p->outputs, o = chunk % p->outputs, volume = reel_conv_volume(p->kernel), count = 0;
-    int64_t next = (p->crossed ? p->outputs : 1) * volume, own = (p->crossed ? 1 : p->inputs) * volume;
-    int64_t *from = (int64_t *)(p->scratch + (size_t)worker * p->scratch_size);
-    for (int64_t c = 0; c < p->inputs; c++)
-        for (int64_t i = 0; i < gather->taps[0]; i++)
-            for (int64_t j = 0; j < gather->taps[1]; j++)
-                from[count++] = c * next + (gather->tap[0][i] * p->kernel[1] + gather->tap[1][j]) * p->kernel[2];
-    int64_t to = (group * REEL_WINOGRAD_ROWS * p->outputs + o) * p->depth;
-    reel_images_filter(p->k.size, count, gather->taps[2], from, gather->tap[2],
-                       at(p->weight, group * p->outputs * p->inputs * volume + o * own, p->k.size),
-                       at(p->filters, to, p->k.size), p->outputs * p->depth);
-}
-
 /* Cuts result rows into bands for images that are turned `panels` at a time, and gets the workers' scratch. */
-static bool cut_bands(images *p, int64_t panels)
+static bool cut_bands(reel_images_pass *p, int64_t panels)
 {
     const reel_conv_gather *gather = &p->gather;
     const int64_t *grid = gather->grid, size = (int64_t)p->k.size;
@@ -327,8 +192,7 @@ static bool cut_bands(images *p, int64_t panels)
                            blocks(CHUNKS, blocks(panels, p->together) * p->groups));
     p->lines = blocks(blocks(p->all_lines, smaller(p->all_lines, bands)), unit) * unit;
     p->bands = blocks(p->all_lines, p->lines);
-    int64_t tables = 2 * p->depth * (int64_t)sizeof(int64_t);
-    if (p->tile) tables = p->lines * (tables + (int64_t)sizeof(row_sums));
+    int64_t tables = p->tile ? p->lines * reel_images_tile_tables(p) : 2 * p->depth * (int64_t)sizeof(int64_t);
     p->sums_at = (size_t)blocks(tables, 64) * 64;
     p->products_at = p->sums_at + (size_t)blocks(p->lines * line, 64) * 64;
     p->taps_at = p->products_at + (size_t)blocks(p->lines * products, 64) * 64;
@@ -340,7 +204,7 @@ static bool cut_bands(images *p, int64_t panels)
 
 static bool run_gather(void *arg, const reel_conv_gather *gather)
 {
-    images *p = arg;
+    reel_images_pass *p = arg;
     if (reel_conv_volume(gather->taps) == 0) return true;
     p->gather = *gather;
     bool whole = true; /* results fill their planes */
@@ -374,12 +238,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     bool there = p->turned && panels * p->k.panel >= p->n; /* since the gather of another residue */
     if (!p->turned) p->turned = reel_scratch(p->k.exec, reel_bytes((size_t)(panels * of_panel), p->k.size));
     if (!p->turned || !cut_bands(p, panels)) return false;
-    if (p->tile) {
-        size_t filters = (size_t)(p->groups * REEL_WINOGRAD_ROWS * p->outputs * p->depth);
-        p->filters = reel_scratch(p->k.exec, reel_bytes(filters, p->k.size));
-        if (!p->filters) return false;
-        reel_parallel(p->k.exec, p->groups * p->outputs, filter_chunk, p);
-    }
+    if (p->tile && !reel_images_make_filters(p)) return false;
     t.to = p->turned;
     for (p->first = 0; p->first < p->n; p->first += panels * p->k.panel) {
         t.n = smaller(p->n - p->first, panels * p->k.panel);
@@ -397,16 +256,16 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
 {
     bool fwd = kind == REEL_CONV_FORWARD;
     const int64_t *from = fwd ? g->in : g->out, *to = fwd ? g->out : g->in;
-    images p = { .k = reel_images_kernels_for(exec, g),
-                 .tile = tile,
-                 .n = g->n,
-                 .groups = g->groups,
-                 .inputs = (fwd ? g->c : g->k) / g->groups,
-                 .outputs = (fwd ? g->k : g->c) / g->groups,
-                 .src = src,
-                 .weight = weight,
-                 .crossed = !fwd,
-                 .epilogue = epilogue };
+    reel_images_pass p = { .k = reel_images_kernels_for(exec, g),
+                           .tile = tile,
+                           .n = g->n,
+                           .groups = g->groups,
+                           .inputs = (fwd ? g->c : g->k) / g->groups,
+                           .outputs = (fwd ? g->k : g->c) / g->groups,
+                           .src = src,
+                           .weight = weight,
+                           .crossed = !fwd,
+                           .epilogue = epilogue };
     p.places.dst = epilogue->pool ? epilogue->pool->y : dst;
     p.places.dst_c = epilogue->pool ? (to[1] / 2) * (to[2] / 2) : reel_conv_volume(to);
     p.places.dst_n = p.places.dst_c * p.outputs * g->groups;

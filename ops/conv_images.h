@@ -48,12 +48,50 @@ static inline int64_t reel_images_tile(int64_t taps)
     return taps > 1 && tile > 1 && tile % 2 == 0 ? tile : 0;
 }
 
-/* G w: products[q * apart + r] of the taps weight[from[r] + tap[t]], for r < count, of elements of that size. */
-void reel_images_filter(size_t size, int64_t count, int64_t taps, const int64_t *from, const int64_t *tap,
-                        const void *weight, void *products, int64_t apart);
-
-/* G^T z: weight[r * taps + t] of products[q * apart + r], for r < count. */
+/* conv_images_rows.c. G^T z: weight[r * taps + t] of products[q * apart + r], for r < count. */
 void reel_images_taps(size_t size, int64_t count, int64_t taps, const void *products, int64_t apart, void *weight);
+
+/* One gather of a forward pass or an input gradient. */
+typedef struct reel_images_pass {
+    reel_images_kernels k;
+    int64_t n, groups, inputs, outputs;
+    int64_t src_size[3], kernel[3];
+    const void *src, *weight;
+    bool crossed; /* weight: [input][output] */
+    const reel_conv_epilogue *epilogue;
+    reel_conv_places places;
+    reel_conv_gather gather;
+    int64_t depth;
+    int64_t tile, tiles; /* results of a tile, tiles of a result row; 0: no tiles */
+    void *filters;       /* with tiles, of the weight: [group][product][output][input][tap of axis 0][tap of axis 1] */
+    int64_t src_row;     /* elements of a turned row, with tiles of one product */
+    int64_t all_lines, lines, bands; /* result rows, and those of a band; bands of an image */
+    int64_t together;                /* panels of a chunk, which share their tables */
+    int64_t first, here;             /* image of what is turned, and panels of it */
+    void *turned;
+    int64_t of_panel; /* its elements of a panel */
+    char *scratch;    /* of each worker: two tables of offsets, sums, products, a pool's taps */
+    size_t scratch_size, sums_at, products_at, taps_at;
+} reel_images_pass;
+
+/* Some result rows of some panels, on one worker. */
+typedef struct reel_images_band {
+    const reel_images_pass *p;
+    int64_t group, panels, from, lines;
+    const void *src; /* of the first panel */
+    int64_t src_panel, sums_panel;
+    char *sums, *products; /* [panel][output][row][point]; with tiles, [row][output][product][tile] */
+} reel_images_band;
+
+/* The taps of an axis that result m has within the image: [low, high), and where the first of them lies. */
+int64_t reel_images_seen(const reel_images_pass *p, int axis, int64_t m, int64_t *low, int64_t *high);
+
+/* conv_images_rows.c, of a pass with tiles: G of its weights, false when memory is short; scratch for a row of a band;
+ * the results of a panel's band, all rows of a product and of some tiles at a time, whose sources stay in the first
+ * cache. */
+bool reel_images_make_filters(reel_images_pass *p);
+int64_t reel_images_tile_tables(const reel_images_pass *p);
+void reel_images_multiply_tiles(const reel_images_band *b, void *scratch);
 
 /* conv_images_weight.c: a weight gradient, along rows by tiles of so many results (0: none). */
 bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_geom *g, int64_t tile, const void *x,

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// A plan while it is made: what plan_build.c and plan_place.c share. Not installed.
+#ifndef REEL_CORE_PLAN_BUILD_H
+#define REEL_CORE_PLAN_BUILD_H
+
+#include <reel/core/plan.h>
+
+typedef struct reel_intervals { /* live intervals of the arena, in order of offset */
+    struct interval {
+        int64_t offset, bytes;
+        int32_t value;
+    } * live;
+    int64_t count, capacity;
+} reel_intervals;
+
+typedef struct reel_plan_builder {
+    reel_ctx *ctx;
+    const reel_play_list *list;
+    reel_plan *plan;
+    int32_t n_nodes;
+    int32_t *group_of;   /* by node: its group before merging, or -1                              */
+    int32_t *merged;     /* by group: the group it went into, or itself                           */
+    int32_t *last_node;  /* by group: its last member                                             */
+    int32_t *size;       /* by group: members                                                     */
+    int32_t *step_of;    /* by node                                                               */
+    int32_t *operand_of; /* by value: operand in the group at hand                                */
+    bool *closed;        /* by group: a value of it has been read outside                         */
+    bool *outside;       /* by value: read outside of the group that makes it                     */
+    int32_t *uses;       /* by value: reads, through its views too                                */
+    int32_t *relu_of;    /* by node: the relu that is played with it, or -1                       */
+    int32_t *next_of;    /* by node: another op that is played with it, or -1                     */
+    int32_t *reader;     /* by value: the last node that reads it                                 */
+    bool *folded;        /* by node: is played with what it reads                                 */
+    bool *gone;          /* by value: read only by what is played with the op that makes it       */
+    int32_t n_groups;
+    reel_intervals arena;
+} reel_plan_builder;
+
+static inline int32_t reel_plan_value_of(const reel_tensor *t) { return t ? t->plan_id : -1; }
+
+static inline int32_t reel_plan_find(const reel_plan_builder *b, int32_t group)
+{
+    while (b->merged[group] != group) group = b->merged[group];
+    return group;
+}
+
+static inline int32_t reel_plan_group_of(const reel_plan_builder *b, int32_t node)
+{
+    return b->group_of[node] < 0 ? -1 : reel_plan_find(b, b->group_of[node]);
+}
+
+/* plan_place.c: lifetimes by steps, and a place for every value. False when memory is short. */
+bool reel_plan_place_values(reel_plan_builder *b);
+
+#endif
