@@ -8,6 +8,24 @@ static reel_tensor *tensor_of(const reel_plan_builder *b, int32_t v) { return b-
 
 #define MOST_BYTES ((int64_t)1 << 46) /* of a value: more than any machine has, and sums of offsets do not overflow */
 
+static bool same_shape(const reel_plan_value *a, const reel_plan_value *b)
+{
+    return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof a->shape[0]) == 0;
+}
+
+/* Whether a view is all of its base as it is: a dropout that drops nothing, a detached value. Then whoever reads it reads
+ * the base. */
+static bool is_whole(const reel_plan_value *view, const reel_plan_value *base)
+{
+    return view->contiguous && base->contiguous && view->offset == base->offset && view->dtype == base->dtype &&
+           same_shape(view, base);
+}
+
+static bool is_whole_view(const reel_node *node)
+{
+    return (node->op->flags & REEL_OP_VIEW) && node->tensors[node->n_in]->plan_id == node->tensors[0]->plan_id;
+}
+
 static bool describe_values(reel_plan_builder *b)
 {
     const reel_play_list *list = b->list;
@@ -52,6 +70,7 @@ static bool describe_values(reel_plan_builder *b)
             value->offset = base->offset + t->view_offset * (int64_t)reel_dtype_size((reel_dtype)t->dtype);
             value->place = REEL_PLACE_NONE;
             if (value->kept) b->plan->values[value->root].kept = true; /* of external roots it means nothing */
+            if (is_whole(value, base)) node->tensors[node->n_in]->plan_id = node->tensors[0]->plan_id;
         }
     }
     return true;
@@ -114,7 +133,7 @@ static void fold(reel_plan_builder *b)
         const reel_node *node = b->list->nodes[n];
         b->relu_of[n] = b->next_of[n] = -1;
         b->folded[n] = false;
-        for (int i = 0; i < node->n_in; i++) {
+        for (int i = 0; i < node->n_in && !is_whole_view(node); i++) {
             if (!node->tensors[i]) continue;
             int32_t v = reel_plan_value_of(node->tensors[i]);
             b->uses[b->plan->values[v].root]++;
@@ -136,11 +155,6 @@ static bool fusable(const reel_plan_builder *b, int32_t n)
         if (!node->tensors[i]) return false;
     return out->numel > 0 && out->ndim <= REEL_MAX_DIMS &&
            reel_pointwise_tile(b->ctx->exec.isa, node->op->pointwise, (reel_dtype)last->dtype) != NULL;
-}
-
-static bool same_shape(const reel_plan_value *a, const reel_plan_value *b)
-{
-    return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof a->shape[0]) == 0;
 }
 
 static void close_all(reel_plan_builder *b)
@@ -174,7 +188,7 @@ static void group_nodes(reel_plan_builder *b)
             node->n_out ? &b->plan->values[reel_plan_value_of(node->tensors[node->n_in])] : NULL;
         int32_t into = -1;
         /* Reads that close come first: a group read both as it is and broadcast cannot be joined. */
-        for (int i = 0; i < node->n_in; i++) joinable(b, node, i, can, out);
+        for (int i = 0; i < node->n_in && !is_whole_view(node); i++) joinable(b, node, i, can, out);
         if (!can) continue;
         for (int i = 0; i < node->n_in; i++) {
             int32_t g = joinable(b, node, i, can, out);
@@ -221,7 +235,7 @@ static void find_outside_uses(reel_plan_builder *b)
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
         int32_t g = reel_plan_group_of(b, n);
-        for (int i = 0; i < node->n_in; i++) {
+        for (int i = 0; i < node->n_in && !is_whole_view(node); i++) {
             int32_t v = reel_plan_value_of(node->tensors[i]);
             if (v < 0) continue;
             int32_t root = b->plan->values[v].root, maker = b->plan->values[root].made_by;

@@ -164,11 +164,62 @@ Test(plan, says_what_is_played_with_a_convolution)
     FILE *file = fmemopen(text, sizeof text, "w");
     reel_tensor *x = reel_randn(ctx, NULL, REEL_SHAPE(64, 1, 28, 28), REEL_F32, 0, 1), *w = reel_randn(ctx, NULL, REEL_SHAPE(8, 1, 7, 7), REEL_F32, 0, 1);
     reel_eval_all((reel_tensor *[]) { x, w }, 2);
-    reel_tensor *y = reel_relu(reel_max_pool2d(reel_conv2d(x, w, NULL, NULL), &(reel_pool_opts) { .kernel = { 2, 2 } }));
+    reel_tensor *conv = reel_dropout2d(reel_conv2d(x, w, NULL, NULL), 0.5, false, NULL);
+    reel_tensor *y = reel_relu(reel_max_pool2d(conv, &(reel_pool_opts) { .kernel = { 2, 2 } }));
     reel_eval(y);
     cr_assert(file && reel_plan_write(ctx, file));
     fclose(file);
     cr_expect(strstr(text, "conv2d + max_pool2d + relu("), "%s", text);
+}
+
+/* An op, views of all of its result, and ops behind: those of three values that `asked` names. */
+static int64_t through_views(reel_ctx *c, int64_t n, unsigned asked, bool convolve, double *values)
+{
+    int64_t count = 0;
+    REEL_SCOPE(c)
+    {
+        reel_generator random = { .seed = 11 };
+        reel_tensor *x = reel_randn(c, &random, REEL_SHAPE(n, 2, 6, 6), REEL_F32, 0, 1);
+        reel_tensor *w = reel_set_requires_grad(reel_randn(c, &random, REEL_SHAPE(5, 2, 3, 3), REEL_F32, 0, 1), true);
+        reel_eval_all((reel_tensor *[]) { x, w }, 2);
+        reel_tensor *base = convolve ? reel_conv2d(x, w, NULL, NULL) : reel_exp(x);
+        reel_tensor *view = reel_dropout(reel_dropout2d(base, 0.5, false, NULL), 0.5, false, NULL);
+        reel_tensor *behind = reel_relu(reel_max_pool2d(view, &(reel_pool_opts) { .kernel = { 2, 2 } }));
+        reel_tensor *sum = reel_sum(reel_mul(reel_detach(reel_mul_scalar(view, 3)), view), REEL_ALL_DIMS, false);
+        reel_tensor *all[] = { base, view, behind, sum }, *wanted[4], *grad = NULL;
+        int n_wanted = 0;
+        for (int i = 0; i < 4; i++)
+            if (asked >> i & 1) wanted[n_wanted++] = all[i];
+        if (convolve && (asked & 8)) {
+            reel_grad(&sum, 1, &w, 1, (reel_tensor *[]) { NULL }, &grad);
+            wanted[n_wanted++] = grad;
+        }
+        reel_eval_all(wanted, n_wanted);
+        for (int i = 0; i < n_wanted; i++) {
+            const float *data = reel_data_f32(wanted[i]);
+            for (int64_t k = 0; data && k < reel_numel(wanted[i]); k++) values[count++] = data[k];
+        }
+    }
+    return count;
+}
+
+Test(plan, looks_through_views_of_all_of_a_value)
+{
+    enum { MOST = 1 << 19 };
+    double *a = malloc(MOST * sizeof *a), *b = malloc(MOST * sizeof *b);
+    reel_ctx *eager = reel_ctx_new(&(reel_ctx_opts) { .eager = true });
+    for (int64_t n = 1; n <= 400; n += 399) /* small values are kept with their handles */
+        for (unsigned asked = 1; asked < 32; asked++) {
+            int64_t count = through_views(ctx, n, asked & 15, asked & 16, a);
+            cr_assert_eq(count, through_views(eager, n, asked & 15, asked & 16, b));
+            cr_assert(count <= MOST && (count > 0) == ((asked & 15) != 0), "asked %u: %lld values", asked, (long long)count);
+            cr_assert(memcmp(a, b, (size_t)count * sizeof *a) == 0, "asked %u of %lld images", asked, (long long)n);
+        }
+    cr_assert_eq(reel_ctx_error(eager), REEL_OK, "%s", reel_ctx_error_message(eager));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(eager);
+    free(a);
+    free(b);
 }
 
 Test(plan, of_a_repeated_step_is_found_and_allocates_nothing)
