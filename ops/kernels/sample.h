@@ -26,7 +26,7 @@ static inline int64_t reel_quads_pairs(const int64_t size[3]) { return 2 * (size
 static inline int64_t reel_quads_zeros(const int64_t size[3]) { return size[0] + 64; }
 /* What the derivatives need, at any sizes, and the cells of an image that is small enough to be gone through at once.
  */
-#define REEL_QUADS_ROOM (48 << 10)
+#define REEL_QUADS_ROOM (96 << 10)
 #define REEL_QUADS_WHOLE 4800
 
 /* Each grid point is `axes` numbers. Channel c of the samples of n points starts at y + c * y_channel. */
