@@ -247,11 +247,11 @@ static void choose_pairs(work *w)
     w->room = w->s.block * pairs + reel_quads_zeros(w->s.size);
 }
 
-// Images small enough share a piece.
+// Images small enough share a piece, of half the numbers: pieces enough to be shared out evenly.
 static void group_images(work *w)
 {
     int64_t each = w->points * (w->channels + 4) + w->plane;
-    if (w->across * w->along == 1 && each < PIECE) w->images = PIECE / (each + 1);
+    if (w->across * w->along == 1 && each < PIECE) w->images = PIECE / 2 / (each + 1) + 1;
 }
 
 static void cut_by_points(work *w)
