@@ -13,7 +13,9 @@ enum {
     ROWS = 96,                 /* blocks of the reduction, of output channels, of weight gradient rows */
     FLIPPED_ROWS = 32,
     FIRST_CACHE = 16 << 10,    /* of columns that every six rows pass over */
-    PACKED_BYTES = 256 << 10   /* of columns that are packed at once */
+    PACKED_BYTES = 256 << 10,  /* of columns that are packed at once */
+    SHARED_DEPTH = 64,         /* of columns whose panels images may share, */
+    SHARED_GANG = 7            /* and panels of a unit then */
 };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -45,6 +47,7 @@ typedef struct product {
     int64_t src_group, dst_group; /* elements from one group to the next */
     const reel_conv_epilogue *epilogue;
     int64_t gang; /* panels of a unit: several where they are flat, so that results are written in long rows */
+    int64_t ld;   /* straight: elements between rows of packed columns */
     int64_t panels, of_block, output_blocks, units, units_per_chunk; /* gangs are counted in `panels` */
     int panel;
     const int64_t *unit, *panel_rows;
@@ -52,23 +55,42 @@ typedef struct product {
     size_t scratch_size;
 } product;
 
-/* A gang's results straight to their places: by six rows over all panels, so that long rows are written, or where columns
- * are long, by panels, each of which then stays in the first cache. */
-static void product_straight(const product *p, const reel_conv_columns *columns, int64_t q0, int64_t width,
-                             reel_gemm gemm, void *scratch)
+/* `count` packed columns at b times the weights, to c. */
+static void multiply_columns(const product *p, reel_gemm *gemm, int64_t count, void *b, void *c, int64_t ldc)
 {
-    int64_t ld = p->gang * p->panel, step = p->panel;
-    void *to = gemm.c;
-    p->conv->pack(columns, q0, (int)width, 0, p->depth, scratch, ld);
-    if (p->depth * ld * (int64_t)reel_dtype_size(p->dtype) <= FIRST_CACHE) step = ld;
-    for (int64_t q = 0; q < width; q += step) {
-        int64_t here = smaller(width - q, step);
-        gemm.b = at(scratch, q, p->dtype);
-        gemm.c = at(to, q, p->dtype);
-        gemm.before = (int)(blocks(here, p->panel) - 1);
-        gemm.cols = (int)(here - gemm.before * p->panel);
-        gemm.vectors = gemm.before > 0 ? p->gemm->max_vectors : (int)blocks(gemm.cols, p->gemm->lanes);
-        p->gemm->multiply(&gemm);
+    gemm->b = b;
+    gemm->c = c;
+    gemm->ldc = ldc;
+    gemm->before = (int)(blocks(count, p->panel) - 1);
+    gemm->cols = (int)(count - gemm->before * p->panel);
+    gemm->vectors = gemm->before > 0 ? p->gemm->max_vectors : (int)blocks(gemm->cols, p->gemm->lanes);
+    p->gemm->multiply(gemm);
+}
+
+/* A gang's results straight to their places: by six rows over all panels, so that long rows are written, or where columns
+ * are long, by panels, each of which then stays in the first cache. A panel that two images share goes by way of sums. */
+static void product_straight(const product *p, const reel_conv_columns *columns, const reel_conv_places *places, int64_t q0,
+                             int64_t width, reel_gemm gemm, void *scratch)
+{
+    int64_t size = p->places.grid[2], step = p->panel;
+    void *sums = at(scratch, p->depth * p->ld, p->dtype);
+    p->conv->pack(columns, q0, (int)width, 0, p->depth, scratch, p->ld);
+    if (p->depth * p->ld * (int64_t)reel_dtype_size(p->dtype) <= FIRST_CACHE) step = p->gang * p->panel;
+    for (int64_t q = 0, here; q < width; q += here) {
+        int64_t n = (q0 + q) / size, point = (q0 + q) % size, left = smaller(size - point, width - q);
+        void *b = at(scratch, q, p->dtype);
+        here = smaller(step, left);
+        if (here < width - q) here = here / p->panel * p->panel; /* whole panels, unless they are the last */
+        if (here > 0) {
+            multiply_columns(p, &gemm, here, b, at(places->dst, n * places->dst_n + point, p->dtype), places->dst_c);
+            continue;
+        }
+        here = smaller(p->panel, width - q);
+        reel_gemm shared = gemm;
+        shared.row_bias = NULL;
+        shared.flags = 0;
+        multiply_columns(p, &shared, here, b, sums, p->panel);
+        p->conv->unpack(places, q0 + q, (int)here, gemm.rows, sums, p->panel, gemm.row_bias, p->epilogue->relu);
     }
 }
 
@@ -90,11 +112,9 @@ static void product_unit(const product *p, int64_t unit, char *scratch)
                        .a_off = p->unit,
                        .b_off = p->panel_rows };
     if (p->straight) {
-        gemm.c = at(places.dst, domain * places.dst_n + in_domain, p->dtype);
-        gemm.ldc = places.dst_c;
         gemm.row_bias = bias;
         gemm.flags = p->epilogue->relu ? REEL_GEMM_RELU : 0;
-        product_straight(p, &columns, q0, width, gemm, scratch);
+        product_straight(p, &columns, &places, q0, width, gemm, scratch);
         return;
     }
     const void *weight = gemm.a;
@@ -179,25 +199,28 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         whole &= gather->place_step[i] == 1;
     }
     int64_t volume = reel_conv_volume(gather->grid);
-    bool by_image = volume >= 4 * p->panel;
+    p->depth = (s->kind == REEL_CONV_FORWARD ? g->c : g->k) / g->groups * taps;
+    p->straight = volume >= 4 * p->panel && whole && p->depth <= DEPTH;
+    /* Panels of long columns may be shared by images, since most of what is in them is work; short ones are not worth it. */
+    bool by_image = volume >= 4 * p->panel && !(p->straight && p->depth >= SHARED_DEPTH);
     p->domains = by_image ? g->n : 1;
     p->cols = by_image ? volume : g->n * volume;
     if (whole) { /* the results of an image fill its planes */
         p->places.grid[0] = p->places.grid[1] = p->places.size[0] = p->places.size[1] = 1;
         p->places.grid[2] = p->places.size[2] = volume;
     }
-    p->depth = (s->kind == REEL_CONV_FORWARD ? g->c : g->k) / g->groups * taps;
     if (s->kind == REEL_CONV_INPUT_GRAD) reel_parallel(s->exec, g->c, pack_flipped, (void *[]) { s, (void *)gather });
-    p->straight = by_image && whole && p->depth <= DEPTH;
     int64_t most = smaller(REEL_CONV_PANEL, PACKED_BYTES / (p->depth * (int64_t)reel_dtype_size(g->dtype))) / p->panel;
     p->gang = p->straight ? smaller(most, blocks(p->cols, p->panel)) : 1;
     if (p->gang < 1) p->gang = 1;
     if (p->straight && p->gang > 1) {
-        int64_t gangs = blocks(blocks(p->cols, p->panel), p->gang);
-        p->gang = blocks(blocks(p->cols, p->panel), gangs);
+        int64_t panels = blocks(p->cols, p->panel), gangs = blocks(panels, by_image ? p->gang : smaller(p->gang, SHARED_GANG));
+        p->gang = blocks(panels, gangs);
     }
-    p->panel_rows = steps(s->exec, DEPTH, p->gang * p->panel);
-    size_t columns = (size_t)((p->straight ? p->depth * p->gang : DEPTH + OUTPUTS) * p->panel);
+    int64_t line = 64 / (int64_t)reel_dtype_size(g->dtype); /* an odd number of lines: rows fall into all sets of a cache */
+    p->ld = p->straight ? (blocks(p->gang * p->panel, line) | 1) * line : p->panel;
+    p->panel_rows = steps(s->exec, DEPTH, p->ld);
+    size_t columns = (size_t)(p->straight ? p->depth * p->ld + p->outputs * p->panel : (DEPTH + OUTPUTS) * p->panel);
     size_t scratch = (columns * reel_dtype_size(g->dtype) + 63) / 64 * 64;
     if (scratch > p->scratch_size) { /* residues of a stride after the first mostly need no more */
         p->scratch_size = scratch;

@@ -271,8 +271,8 @@ Test(conv, agrees_with_plain_loops_on_avx2) { agree_with_plain_loops("avx2", 500
 Test(conv, agrees_with_plain_loops_on_the_base) { agree_with_plain_loops("base", 500); }
 Test(conv, agrees_with_plain_loops_on_portable_code) { agree_with_plain_loops("portable", 500); }
 
-/* Columns of few rows: numbers of outputs, taps and pixels that fill register tiles and vectors, and that do not. */
-static void few_taps_agree_with_plain_loops(const char *isa)
+/* By columns, few rows or many: numbers of outputs, taps and pixels that fill register tiles and vectors, and that do not. */
+static void columns_agree_with_plain_loops(const char *isa, bool few)
 {
     reel_ctx *ctx = context_of(isa, 2);
     reseed(29);
@@ -287,6 +287,13 @@ static void few_taps_agree_with_plain_loops(const char *isa)
                                  .stride = { 1, 1, i % 7 == 6 ? 2 : 1 },
                                  .dilation = { 1, 1, 1 },
                                  .pad = { 0, between(0, 1), between(0, 1) } };
+        if (!few) { /* long columns, whose panels images share */
+            s.g.n = between(1, 5);
+            s.g.groups = between(1, 2);
+            s.g.c = s.g.groups * between(40, 90);
+            s.g.k *= s.g.groups;
+            for (int axis = 1; axis < 3; axis++) s.g.in[axis] = between(7, 12), s.g.kernel[axis] = i % 4 == 3 ? 2 : 1;
+        }
         output_sizes(&s);
         problem p = make_problem(&s.g, i % 3 != 0);
         plain_loops(&s.g, p.x, p.w, s.bias ? p.bias : NULL, p.gy, p.y, p.gx, p.gw);
@@ -300,9 +307,12 @@ static void few_taps_agree_with_plain_loops(const char *isa)
     reel_ctx_free(ctx);
 }
 
-Test(conv, of_few_taps_agrees_with_plain_loops_on_avx512) { few_taps_agree_with_plain_loops("avx512"); }
-Test(conv, of_few_taps_agrees_with_plain_loops_on_avx2) { few_taps_agree_with_plain_loops("avx2"); }
-Test(conv, of_few_taps_agrees_with_plain_loops_on_the_base) { few_taps_agree_with_plain_loops("base"); }
+Test(conv, of_few_taps_agrees_with_plain_loops_on_avx512) { columns_agree_with_plain_loops("avx512", true); }
+Test(conv, of_few_taps_agrees_with_plain_loops_on_avx2) { columns_agree_with_plain_loops("avx2", true); }
+Test(conv, of_few_taps_agrees_with_plain_loops_on_the_base) { columns_agree_with_plain_loops("base", true); }
+Test(conv, of_long_columns_agrees_with_plain_loops_on_avx512) { columns_agree_with_plain_loops("avx512", false); }
+Test(conv, of_long_columns_agrees_with_plain_loops_on_avx2) { columns_agree_with_plain_loops("avx2", false); }
+Test(conv, of_long_columns_agrees_with_plain_loops_on_the_base) { columns_agree_with_plain_loops("base", false); }
 
 /* Vectors along images: numbers of images that fill panels, chunks of panels and blocks of memory, and that do not. */
 Test(conv, along_images_agrees_with_plain_loops_at_any_batch)
