@@ -207,7 +207,8 @@ static bool play_conv(const reel_play *play)
         reel_conv_pool pool = { .y = play->next->out[0].data, .relu = play->next->relu };
         if (play->next->n_out > 1) pool.taps = play->next->out[1].data;
         epilogue.pool = &pool;
-        ok = reel_conv_pooling(&g, a->algo)->forward(play->exec, &g, x->data, w->data, &epilogue, NULL);
+        const reel_conv_impl *impl = reel_conv_pooling(&g, a->algo);
+        ok = impl->run(impl, play->exec, &(reel_conv_call) { &g, REEL_CONV_FORWARD, x->data, w->data, &epilogue, NULL });
     } else {
         ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
     }

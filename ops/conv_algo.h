@@ -47,22 +47,29 @@ typedef struct reel_conv_pool {
 #define REEL_CONV_TAG(layout, groups) ((uint32_t)(layout) + 64 * (uint32_t)(groups))
 void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes, bool *ready);
 
-/* One algorithm. The passes return false when scratch memory is short; each overwrites all of its result, whose bits
- * may depend on the geometry and on exec->isa but not on exec->threads. A pass it never supports may be NULL. */
+/* A pass with its operands and result:
+ *     forward      (x, w) -> y
+ *     input grad   (gy, w) -> gx, gx[n, c, i] = sum over k, o, t with o * stride - pad + t * dilation = i of gy[n, k, o] * w[k, c, t]
+ *     weight grad  (x, gy) -> gw, gw[k, c, t] = sum over n, o of gy[n, k, o] * x[n, c, o * stride - pad + t * dilation] */
+typedef struct reel_conv_call {
+    const reel_conv_geom *g;
+    reel_conv_pass pass;
+    const void *a, *b;
+    const reel_conv_epilogue *epilogue; /* not of a weight gradient */
+    void *result;
+} reel_conv_call;
+
+/* One algorithm. `run` returns false when scratch memory is short; it overwrites all of the result, whose bits may depend
+ * on the geometry and on exec->isa but not on exec->threads. */
 typedef struct reel_conv_impl {
     const char *name;
+    int tile; /* of algorithms that differ in it alone */
     /* Whether the pass can be done: all of the geometry, and sizes of scratch within reason. */
     bool (*supports)(const reel_conv_geom *g, reel_conv_pass pass);
     /* Estimated nanoseconds on one core with AVX-512; only the order among algorithms matters. INFINITY: only on
      * demand. */
     double (*cost)(const reel_conv_geom *g, reel_conv_pass pass);
-    bool (*forward)(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                    const reel_conv_epilogue *epilogue, void *y);
-    /* gx[n, c, i] = sum over k, o, t with o * stride - pad + t * dilation = i of gy[n, k, o] * w[k, c, t] */
-    bool (*input_grad)(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx);
-    /* gw[k, c, t] = sum over n, o of gy[n, k, o] * x[n, c, o * stride - pad + t * dilation] */
-    bool (*weight_grad)(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw);
+    bool (*run)(const struct reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call);
 } reel_conv_impl;
 
 extern const reel_conv_impl reel_conv_naive, reel_conv_direct, reel_conv_depthwise, reel_conv_im2col, reel_conv_dots,
@@ -80,17 +87,6 @@ const reel_conv_impl *reel_conv_pooling(const reel_conv_geom *g, reel_conv_algo 
 /* All of them, in no order. */
 extern const reel_conv_impl *const reel_conv_impls[];
 extern const int reel_conv_n_impls;
-
-/* A pass with its operands: (x, w), (gy, w) or (x, gy). */
-typedef struct reel_conv_call {
-    const reel_conv_geom *g;
-    reel_conv_pass pass;
-    const void *a, *b;
-    const reel_conv_epilogue *epilogue; /* not of a weight gradient */
-    void *result;
-} reel_conv_call;
-
-bool reel_conv_run(const reel_exec *exec, const reel_conv_impl *impl, const reel_conv_call *call);
 
 /* The algorithm measured to be the fastest, from REEL_CONV_AUTOTUNE's file or by measuring now (the call's result is
  * overwritten); NULL when that is not set. False and an error when the file is damaged or cannot be written. */

@@ -32,7 +32,6 @@ int64_t *reel_conv_band_taps(const reel_exec *exec, const reel_conv_bands *bands
                              int64_t channels);
 int64_t *reel_conv_band_points(const reel_exec *exec, const reel_conv_bands *bands, const reel_conv_gather *gather);
 
-bool reel_conv_direct_weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy,
-                                  void *gw);
+bool reel_conv_direct_weight_grad(const reel_exec *exec, const reel_conv_call *call);
 
 #endif

@@ -151,21 +151,12 @@ void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogu
 
 static const reel_conv_epilogue no_epilogue;
 
-bool reel_conv_run(const reel_exec *exec, const reel_conv_impl *impl, const reel_conv_call *call)
-{
-    switch (call->pass) {
-    case REEL_CONV_FORWARD: return impl->forward(exec, call->g, call->a, call->b, call->epilogue, call->result);
-    case REEL_CONV_INPUT_GRAD: return impl->input_grad(exec, call->g, call->a, call->b, call->epilogue, call->result);
-    default: return impl->weight_grad(exec, call->g, call->a, call->b, call->result);
-    }
-}
-
 static bool run_chosen(const reel_exec *exec, reel_conv_algo wanted, const reel_conv_call *call)
 {
     const reel_conv_impl *impl = NULL;
     if (wanted == REEL_CONV_AUTO && !reel_conv_tuned(exec, call, &impl)) return false;
     if (!impl) impl = reel_conv_choose(call->g, call->pass, wanted);
-    return reel_conv_run(exec, impl, call);
+    return impl->run(impl, exec, call);
 }
 
 bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,

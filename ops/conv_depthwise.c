@@ -229,38 +229,29 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, planes p)
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
+    (void)impl;
+    const reel_conv_geom *g = call->g;
+    bool weights = call->pass == REEL_CONV_WEIGHT_GRAD, back = call->pass == REEL_CONV_INPUT_GRAD;
     const reel_depthwise_kernels *kernels = reel_depthwise_kernels_for(exec->isa);
-    p.exec = exec;
-    p.g = g;
-    p.kind = kind;
-    p.kernels = g->dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;
-    p.conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
-    p.size = reel_dtype_size(g->dtype);
-    p.inputs = kind == REEL_CONV_INPUT_GRAD ? g->k / g->groups : 1;
-    p.outputs = kind == REEL_CONV_INPUT_GRAD ? 1 : g->k / g->groups;
-    if (kind == REEL_CONV_INPUT_GRAD) reel_conv_fill_unreached(g, p.epilogue, p.dst);
-    return reel_conv_gathers(exec, g, kind == REEL_CONV_WEIGHT_GRAD ? REEL_CONV_FORWARD : kind, run_gather, &p);
-}
-
-static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                    const reel_conv_epilogue *epilogue, void *y)
-{
-    return run(exec, g, REEL_CONV_FORWARD, (planes) { .src = x, .weight = w, .epilogue = epilogue, .dst = y });
-}
-
-static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx)
-{
-    return run(exec, g, REEL_CONV_INPUT_GRAD, (planes) { .src = gy, .weight = w, .epilogue = epilogue, .dst = gx });
-}
-
-static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
-{
-    if (!run(exec, g, REEL_CONV_WEIGHT_GRAD, (planes) { .src = x, .cotangent = gy, .dst = gw })) return false;
-    return reel_conv_all_finite(g->dtype, g->k * reel_conv_volume(g->kernel), gw) ||
-           reel_conv_direct.weight_grad(exec, g, x, gy, gw);
+    planes p = { .exec = exec,
+                 .g = g,
+                 .kind = call->pass,
+                 .kernels = g->dtype == REEL_F32 ? &kernels->f32 : &kernels->f64,
+                 .conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype),
+                 .size = reel_dtype_size(g->dtype),
+                 .inputs = back ? g->k / g->groups : 1,
+                 .outputs = back ? 1 : g->k / g->groups,
+                 .src = call->a,
+                 .weight = weights ? NULL : call->b,
+                 .cotangent = weights ? call->b : NULL,
+                 .epilogue = call->epilogue,
+                 .dst = call->result };
+    if (back) reel_conv_fill_unreached(g, p.epilogue, p.dst);
+    if (!reel_conv_gathers(exec, g, weights ? REEL_CONV_FORWARD : call->pass, run_gather, &p)) return false;
+    return !weights || reel_conv_all_finite(g->dtype, g->k * reel_conv_volume(g->kernel), call->result) ||
+           reel_conv_direct_weight_grad(exec, call);
 }
 
 static bool supports(const reel_conv_geom *g, reel_conv_pass kind)
@@ -280,9 +271,4 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     return 2000 + (double)g->n * (double)g->k * (double)volume * (taps / 16 * waste * many + 0.12) + copies * 0.3;
 }
 
-const reel_conv_impl reel_conv_depthwise = { .name = "direct",
-                                             .supports = supports,
-                                             .cost = cost,
-                                             .forward = forward,
-                                             .input_grad = input_grad,
-                                             .weight_grad = weight_grad };
+const reel_conv_impl reel_conv_depthwise = { .name = "direct", .supports = supports, .cost = cost, .run = run };

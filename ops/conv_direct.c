@@ -308,10 +308,12 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, const void *src,
-                const void *weight, const reel_conv_epilogue *epilogue, void *dst)
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
-    bool fwd = kind == REEL_CONV_FORWARD;
+    (void)impl;
+    if (call->pass == REEL_CONV_WEIGHT_GRAD) return reel_conv_direct_weight_grad(exec, call);
+    const reel_conv_geom *g = call->g;
+    bool fwd = call->pass == REEL_CONV_FORWARD;
     const int64_t *from = fwd ? g->in : g->out, *to = fwd ? g->out : g->in;
     direct_pass pass = { .exec = exec };
     direct *d = &pass.d;
@@ -324,13 +326,13 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
     d->groups = g->groups;
     d->inputs = (fwd ? g->c : g->k) / g->groups;
     d->outputs = (fwd ? g->k : g->c) / g->groups;
-    d->src = src;
-    d->weight = weight;
+    d->src = call->a;
+    d->weight = call->b;
     d->crossed = !fwd;
-    d->epilogue = epilogue;
+    d->epilogue = call->epilogue;
     d->src_c = reel_conv_volume(from);
     d->src_n = d->src_c * d->inputs * g->groups;
-    d->places.dst = dst;
+    d->places.dst = call->result;
     d->places.dst_c = reel_conv_volume(to);
     d->places.dst_n = d->places.dst_c * d->outputs * g->groups;
     for (int i = 0; i < 3; i++) {
@@ -342,20 +344,8 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
     if (!d->unit) return false;
     for (int v = 0; v < d->gemm->max_vectors; v++)
         if (!(d->panel_rows[v] = steps(exec, DEPTH, (v + 1) * d->lanes))) return false;
-    if (!fwd) reel_conv_fill_unreached(g, epilogue, dst);
-    return reel_conv_gathers(exec, g, kind, run_gather, &pass);
-}
-
-static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                    const reel_conv_epilogue *epilogue, void *y)
-{
-    return run(exec, g, REEL_CONV_FORWARD, x, w, epilogue, y);
-}
-
-static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx)
-{
-    return run(exec, g, REEL_CONV_INPUT_GRAD, gy, w, epilogue, gx);
+    if (!fwd) reel_conv_fill_unreached(g, call->epilogue, call->result);
+    return reel_conv_gathers(exec, g, call->pass, run_gather, &pass);
 }
 
 /* Copies with their padding must not dwarf the images, nor residues be many. */
@@ -400,6 +390,4 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
 const reel_conv_impl reel_conv_direct = { .name = "direct",
                                           .supports = supports,
                                           .cost = cost,
-                                          .forward = forward,
-                                          .input_grad = input_grad,
-                                          .weight_grad = reel_conv_direct_weight_grad };
+                                          .run = run };

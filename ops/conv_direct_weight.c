@@ -128,10 +128,10 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-bool reel_conv_direct_weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy,
-                                  void *gw)
+bool reel_conv_direct_weight_grad(const reel_exec *exec, const reel_conv_call *call)
 {
-    weight_pass p = { .exec = exec, .g = g, .x = x, .gy = gy, .gw = gw };
+    const reel_conv_geom *g = call->g;
+    weight_pass p = { .exec = exec, .g = g, .x = call->a, .gy = call->b, .gw = call->result };
     p.gemm = reel_gemm_of(exec->isa, g->dtype);
     p.conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
     p.size = reel_dtype_size(g->dtype);

@@ -103,9 +103,11 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
-    dots p = { .exec = exec, .g = g, .gy = gy, .gw = gw };
+    (void)impl;
+    const reel_conv_geom *g = call->g;
+    dots p = { .exec = exec, .g = g, .gy = call->b, .gw = call->result };
     p.conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
     p.lanes = reel_gemm_of(exec->isa, g->dtype)->lanes;
     p.size = reel_dtype_size(g->dtype);
@@ -118,7 +120,7 @@ static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const vo
     p.of_image = blocks(p.volume, most > REEL_CONV_PANEL ? most : REEL_CONV_PANEL);
     p.width = blocks(blocks(p.volume, p.of_image), 16) * 16;
     p.of_image = blocks(p.volume, p.width);
-    p.columns.src = x;
+    p.columns.src = call->a;
     p.columns.src_c = reel_conv_volume(g->in);
     p.columns.src_n = g->c * p.columns.src_c;
     return reel_conv_gathers(exec, g, REEL_CONV_FORWARD, run_gather, &p);
@@ -140,5 +142,5 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
 }
 
 const reel_conv_impl reel_conv_dots = {
-    .name = "im2col", .supports = supports, .cost = cost, .weight_grad = weight_grad
+    .name = "im2col", .supports = supports, .cost = cost, .run = run
 };

@@ -5,8 +5,8 @@
 // Each of the three passes turns two of x[view, c], w[k, c], y[view, k] into the third, by a sum over the index they
 // share: y = sum over c of x conj(w), x = sum over k of y w, w = sum over views of conj(y) x, at every frequency.
 #include <math.h>
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/conv_fft.h>
+#include <reel/ops/conv_parts.h>
 #include <string.h>
 
 enum { LANES = REEL_SPECTRUM_LANES, BATCH_BYTES = 64 << 20, MOST_KEPT = 64 << 20 };
@@ -123,16 +123,22 @@ static bool prepare(const reel_exec *exec, job *j, const void *x, const void *w,
 }
 
 /* Any pass, over batches of views whose spectra are of bounded size. */
-static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass pass, const void *x, const void *w,
-                const void *y, const reel_conv_epilogue *epilogue)
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
+    (void)impl;
+    const reel_conv_geom *g = call->g;
+    reel_conv_pass pass = call->pass;
+    /* The result takes the place of the one that is not an operand. */
+    const void *x = pass == REEL_CONV_INPUT_GRAD ? call->result : call->a;
+    const void *w = pass == REEL_CONV_WEIGHT_GRAD ? call->result : call->b;
+    const void *y = pass == REEL_CONV_FORWARD ? call->result : pass == REEL_CONV_INPUT_GRAD ? call->a : call->b;
     job j = { .g = g, .pass = pass };
     reel_fft_cut *cut = &j.cut;
     if (!reel_fft_choose(g, pass, cut, NULL)) return false;
     double of_view = (double)(reel_fft_view_stride(cut, g->c) + reel_fft_view_stride(cut, g->k)) *
                      (double)(cut->columns * cut->blocks) * 2 * (double)reel_dtype_size(g->dtype);
     int64_t batch = larger(1, smaller(cut->views, (int64_t)(BATCH_BYTES / of_view)));
-    if (!prepare(exec, &j, x, w, y, epilogue, batch)) return false;
+    if (!prepare(exec, &j, x, w, y, call->epilogue, batch)) return false;
     if (pass != REEL_CONV_WEIGHT_GRAD && !j.ready) reel_fft_spectra_there(exec, &j.w);
     for (int64_t view = 0; view < cut->views; view += batch) {
         j.x.view = j.y.view = view;
@@ -146,23 +152,6 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass p
     }
     if (pass == REEL_CONV_WEIGHT_GRAD) reel_fft_spectra_back(exec, &j.w);
     return true;
-}
-
-static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                    const reel_conv_epilogue *epilogue, void *y)
-{
-    return run(exec, g, REEL_CONV_FORWARD, x, w, y, epilogue);
-}
-
-static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx)
-{
-    return run(exec, g, REEL_CONV_INPUT_GRAD, gx, w, gy, epilogue);
-}
-
-static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
-{
-    return run(exec, g, REEL_CONV_WEIGHT_GRAD, x, gw, gy, NULL);
 }
 
 static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
@@ -180,9 +169,4 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     return 0.7 * nanoseconds; /* the parts overlap, and weights are mostly kept */
 }
 
-const reel_conv_impl reel_conv_fft = { .name = "fft",
-                                       .supports = supports,
-                                       .cost = cost,
-                                       .forward = forward,
-                                       .input_grad = input_grad,
-                                       .weight_grad = weight_grad };
+const reel_conv_impl reel_conv_fft = { .name = "fft", .supports = supports, .cost = cost, .run = run };

@@ -237,31 +237,31 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool run_pass(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, const void *src,
-                     const void *weight, const reel_conv_epilogue *epilogue, void *dst)
+static bool gather(const reel_exec *exec, const reel_conv_call *call)
 {
-    bool fwd = kind == REEL_CONV_FORWARD;
-    gather_pass s = { .exec = exec, .g = g, .kind = kind, .weight = weight };
+    const reel_conv_geom *g = call->g;
+    bool fwd = call->pass == REEL_CONV_FORWARD;
+    gather_pass s = { .exec = exec, .g = g, .kind = call->pass, .weight = call->b };
     product *p = &s.p;
     p->dtype = g->dtype;
     p->gemm = reel_gemm_of(exec->isa, g->dtype);
     p->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
     p->groups = g->groups;
-    p->epilogue = epilogue;
+    p->epilogue = call->epilogue;
     p->panel = p->gemm->lanes * p->gemm->max_vectors;
     p->unit = steps(exec, DEPTH, 1);
     int64_t c_per = g->c / g->groups, k_per = g->k / g->groups;
     p->outputs = fwd ? k_per : c_per;
-    p->weight = weight;
+    p->weight = call->b;
     if (!fwd) {
         size_t weights = (size_t)(g->k * c_per * reel_conv_volume(g->kernel));
         p->weight = s.packed = reel_scratch(exec, reel_bytes(weights, reel_dtype_size(g->dtype)));
     }
     if (!p->unit || !p->weight) return false;
-    p->columns.src = src;
+    p->columns.src = call->a;
     p->columns.src_c = reel_conv_volume(fwd ? g->in : g->out);
     p->columns.src_n = (fwd ? g->c : g->k) * p->columns.src_c;
-    p->places.dst = dst;
+    p->places.dst = call->result;
     p->places.dst_c = reel_conv_volume(fwd ? g->out : g->in);
     p->places.dst_n = (fwd ? g->k : g->c) * p->places.dst_c;
     for (int i = 0; i < 3; i++) {
@@ -270,20 +270,8 @@ static bool run_pass(const reel_exec *exec, const reel_conv_geom *g, reel_conv_p
     }
     p->src_group = p->columns.src_c * (fwd ? c_per : k_per);
     p->dst_group = p->places.dst_c * p->outputs;
-    if (!fwd) reel_conv_fill_unreached(g, epilogue, dst);
-    return reel_conv_gathers(exec, g, kind, run_gather, &s);
-}
-
-static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                    const reel_conv_epilogue *epilogue, void *y)
-{
-    return run_pass(exec, g, REEL_CONV_FORWARD, x, w, epilogue, y);
-}
-
-static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx)
-{
-    return run_pass(exec, g, REEL_CONV_INPUT_GRAD, gy, w, epilogue, gx);
+    if (!fwd) reel_conv_fill_unreached(g, call->epilogue, call->result);
+    return reel_conv_gathers(exec, g, call->pass, run_gather, &s);
 }
 
 /* Weight gradient: sums[share][group][r][k], for shares of the columns that are added up at the end in their order. */
@@ -414,17 +402,18 @@ static bool run_weights(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
+static bool weight_grad(const reel_exec *exec, const reel_conv_call *call)
 {
+    const reel_conv_geom *g = call->g;
     weights_pass pass = { .exec = exec };
     weights *s = &pass.s;
     s->g = g;
     s->gemm = reel_gemm_of(exec->isa, g->dtype);
     s->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
-    s->gy = gy;
-    s->gw = gw;
+    s->gy = call->b;
+    s->gw = call->result;
     s->panel = s->gemm->lanes * s->gemm->max_vectors;
-    s->columns.src = x;
+    s->columns.src = call->a;
     s->columns.src_c = reel_conv_volume(g->in);
     s->columns.src_n = g->c * s->columns.src_c;
     s->unit = steps(exec, REEL_CONV_PANEL, 1);
@@ -433,6 +422,12 @@ static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const vo
     s->scratch = reel_scratch(exec, reel_bytes(s->scratch_size, (size_t)exec->threads));
     if (!s->unit || !s->panel_rows || !s->scratch) return false;
     return reel_conv_gathers(exec, g, REEL_CONV_FORWARD, run_weights, &pass);
+}
+
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
+{
+    (void)impl;
+    return call->pass == REEL_CONV_WEIGHT_GRAD ? weight_grad(exec, call) : gather(exec, call);
 }
 
 static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
@@ -456,6 +451,4 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
 const reel_conv_impl reel_conv_im2col = { .name = "im2col",
                                           .supports = supports,
                                           .cost = cost,
-                                          .forward = forward,
-                                          .input_grad = input_grad,
-                                          .weight_grad = weight_grad };
+                                          .run = run };

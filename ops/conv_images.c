@@ -251,10 +251,13 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     return true;
 }
 
-static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass kind, int64_t tile, const void *src,
-                const void *weight, const reel_conv_epilogue *epilogue, void *dst)
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
-    bool fwd = kind == REEL_CONV_FORWARD;
+    const reel_conv_geom *g = call->g;
+    int64_t tile = impl == &reel_conv_winograd_rows ? reel_images_tile(g->kernel[2]) : 0;
+    if (call->pass == REEL_CONV_WEIGHT_GRAD) return reel_images_weight_grad(exec, call, tile);
+    const reel_conv_epilogue *epilogue = call->epilogue;
+    bool fwd = call->pass == REEL_CONV_FORWARD;
     const int64_t *from = fwd ? g->in : g->out, *to = fwd ? g->out : g->in;
     reel_images_pass p = { .k = reel_images_kernels_for(exec, g),
                            .tile = tile,
@@ -262,11 +265,11 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
                            .groups = g->groups,
                            .inputs = (fwd ? g->c : g->k) / g->groups,
                            .outputs = (fwd ? g->k : g->c) / g->groups,
-                           .src = src,
-                           .weight = weight,
+                           .src = call->a,
+                           .weight = call->b,
                            .crossed = !fwd,
                            .epilogue = epilogue };
-    p.places.dst = epilogue->pool ? epilogue->pool->y : dst;
+    p.places.dst = epilogue->pool ? epilogue->pool->y : call->result;
     p.places.dst_c = epilogue->pool ? (to[1] / 2) * (to[2] / 2) : reel_conv_volume(to);
     p.places.dst_n = p.places.dst_c * p.outputs * g->groups;
     for (int i = 0; i < 3; i++) {
@@ -274,25 +277,8 @@ static bool run(const reel_exec *exec, const reel_conv_geom *g, reel_conv_pass k
         p.places.size[i] = to[i];
         p.kernel[i] = g->kernel[i];
     }
-    if (!fwd) reel_conv_fill_unreached(g, epilogue, dst);
-    return reel_conv_gathers(exec, g, kind, run_gather, &p);
-}
-
-static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                    const reel_conv_epilogue *epilogue, void *y)
-{
-    return run(exec, g, REEL_CONV_FORWARD, 0, x, w, epilogue, y);
-}
-
-static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx)
-{
-    return run(exec, g, REEL_CONV_INPUT_GRAD, 0, gy, w, epilogue, gx);
-}
-
-static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
-{
-    return reel_images_weight_grad(exec, g, 0, x, gy, gw);
+    if (!fwd) reel_conv_fill_unreached(g, epilogue, call->result);
+    return reel_conv_gathers(exec, g, call->pass, run_gather, &p);
 }
 
 /* A panel of images, results of a row, tables and sums within reason. */
@@ -361,12 +347,7 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, int64_t tile
 
 static double cost(const reel_conv_geom *g, reel_conv_pass kind) { return cost_of(g, kind, 0); }
 
-const reel_conv_impl reel_conv_images = { .name = "images",
-                                          .supports = supports,
-                                          .cost = cost,
-                                          .forward = forward,
-                                          .input_grad = input_grad,
-                                          .weight_grad = weight_grad };
+const reel_conv_impl reel_conv_images = { .name = "images", .supports = supports, .cost = cost, .run = run };
 
 /* Along rows by tiles. */
 
@@ -381,26 +362,6 @@ static double cost_rows(const reel_conv_geom *g, reel_conv_pass kind)
     return cost_of(g, kind, reel_images_tile(g->kernel[2]));
 }
 
-static bool forward_rows(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                         const reel_conv_epilogue *epilogue, void *y)
-{
-    return run(exec, g, REEL_CONV_FORWARD, reel_images_tile(g->kernel[2]), x, w, epilogue, y);
-}
-
-static bool input_grad_rows(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                            const reel_conv_epilogue *epilogue, void *gx)
-{
-    return run(exec, g, REEL_CONV_INPUT_GRAD, reel_images_tile(g->kernel[2]), gy, w, epilogue, gx);
-}
-
-static bool weight_grad_rows(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
-{
-    return reel_images_weight_grad(exec, g, reel_images_tile(g->kernel[2]), x, gy, gw);
-}
-
-const reel_conv_impl reel_conv_winograd_rows = { .name = "winograd_rows",
-                                                 .supports = supports_rows,
-                                                 .cost = cost_rows,
-                                                 .forward = forward_rows,
-                                                 .input_grad = input_grad_rows,
-                                                 .weight_grad = weight_grad_rows };
+const reel_conv_impl reel_conv_winograd_rows = {
+    .name = "winograd_rows", .supports = supports_rows, .cost = cost_rows, .run = run
+};

@@ -94,8 +94,7 @@ int64_t reel_images_tile_tables(const reel_images_pass *p);
 void reel_images_multiply_tiles(const reel_images_band *b, void *scratch);
 
 /* conv_images_weight.c: a weight gradient, along rows by tiles of so many results (0: none). */
-bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_geom *g, int64_t tile, const void *x,
-                             const void *gy, void *gw);
+bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, int64_t tile);
 
 /* Most sums of a weight gradient. */
 #define REEL_IMAGES_MOST_SUMS 32768

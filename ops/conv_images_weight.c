@@ -88,16 +88,16 @@ static const int64_t *row_offsets(const weights *p, const reel_exec *exec)
     return off;
 }
 
-bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_geom *g, int64_t tile, const void *x,
-                             const void *gy, void *gw)
+bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, int64_t tile)
 {
+    const reel_conv_geom *g = call->g;
     weights p = { .k = reel_images_kernels_for(exec, g),
                   .g = g,
                   .c = g->c / g->groups,
                   .outputs = g->k / g->groups,
                   .tile = tile,
                   .products = tile ? REEL_WINOGRAD_ROWS : 1,
-                  .gw = gw };
+                  .gw = call->result };
     int64_t out = reel_conv_volume(g->out), in = reel_conv_volume(g->in), panel = p.k.panel;
     reel_images_turn of_x = { .k = &p.k, .channels = g->c, .tile = tile },
                      of_gy = { .k = &p.k, .channels = g->k, .tile = tile, .cotangents = true };
@@ -134,8 +134,8 @@ bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_geom *g, int
     memset(p.sums, 0, sums);
     for (int64_t first = 0; first < g->n; first += p.shares * panel) {
         of_x.n = of_gy.n = smaller(g->n - first, p.shares * panel);
-        of_x.from = at(x, first * g->c * in, p.k.size);
-        of_gy.from = at(gy, first * g->k * out, p.k.size);
+        of_x.from = at(call->a, first * g->c * in, p.k.size);
+        of_gy.from = at(call->b, first * g->k * out, p.k.size);
         if (!reel_images_turn_all(&of_x) || !reel_images_turn_all(&of_gy)) return false;
         reel_parallel(exec, blocks(of_x.n, panel) * g->groups * p.parts * p.products, dot_chunk, &p);
     }

@@ -126,23 +126,16 @@ static void weight_grad_kernel(void *arg, int64_t chunk, int worker)
     } while (next(g->kernel, t));
 }
 
-static bool forward(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,
-                    const reel_conv_epilogue *epilogue, void *y)
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
-    reel_parallel(exec, g->n * g->k, forward_plane, &(job) { g, x, w, epilogue, y });
-    return true;
-}
-
-static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx)
-{
-    reel_parallel(exec, g->n * g->c, input_grad_plane, &(job) { g, gy, w, epilogue, gx });
-    return true;
-}
-
-static bool weight_grad(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy, void *gw)
-{
-    reel_parallel(exec, g->k * (g->c / g->groups), weight_grad_kernel, &(job) { g, x, gy, NULL, gw });
+    (void)impl;
+    const reel_conv_geom *g = call->g;
+    job j = { g, call->a, call->b, call->epilogue, call->result };
+    switch (call->pass) {
+    case REEL_CONV_FORWARD: reel_parallel(exec, g->n * g->k, forward_plane, &j); break;
+    case REEL_CONV_INPUT_GRAD: reel_parallel(exec, g->n * g->c, input_grad_plane, &j); break;
+    default: reel_parallel(exec, g->k * (g->c / g->groups), weight_grad_kernel, &j); break;
+    }
     return true;
 }
 
@@ -158,9 +151,4 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     return reel_conv_flops(g) * 2;
 }
 
-const reel_conv_impl reel_conv_naive = { .name = "naive",
-                                         .supports = supports,
-                                         .cost = cost,
-                                         .forward = forward,
-                                         .input_grad = input_grad,
-                                         .weight_grad = weight_grad };
+const reel_conv_impl reel_conv_naive = { .name = "naive", .supports = supports, .cost = cost, .run = run };

@@ -166,7 +166,7 @@ static double measure(const reel_exec *exec, const reel_conv_impl *impl, const r
     int64_t mark = reel_scratch_mark(exec);
     for (int run = 0; run < 6 && (run < 2 || spent < 0.1); run++) {
         double start = now();
-        if (!reel_conv_run(exec, impl, call)) return -1;
+        if (!impl->run(impl, exec, call)) return -1;
         double seconds = now() - start;
         reel_scratch_cut(exec, mark);
         spent += seconds;

@@ -5,8 +5,8 @@
 // kernels are small, every worker has a block of its own in its cache; where they are large, all share one block and go
 // through it in phases, so that each kernel's products are read once. An input gradient is a forward pass with kernels
 // turned around, or that pass's adjoint step by step where this has fewer tiles.
-#include <reel/ops/conv_winograd.h>
 #include <reel/ops/conv_parts.h>
+#include <reel/ops/conv_winograd.h>
 #include <string.h>
 
 enum { MOST_SPREAD = 100, SUB_TILES = 24, SUB_CHANNELS = 64 }; /* tiles of an image that is spread; a phase's chunk */
@@ -163,14 +163,15 @@ static void choose_block(gather_pass *p)
     p->blocks = reel_winograd_blocks(s->tiles, s->block);
 }
 
-static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather_kind kind, const void *source,
-                   const void *weight, const reel_conv_epilogue *epilogue, void *target)
+/* The call with another geometry. */
+static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather_kind kind, const reel_conv_call *call)
 {
-    gather_pass p = { .kind = kind, .weight = weight };
+    const reel_conv_epilogue *epilogue = call->epilogue;
+    gather_pass p = { .kind = kind, .weight = call->b };
     reel_winograd *s = &p.s;
     reel_winograd_setup(s, exec, g, m);
-    p.source = (reel_winograd_operand) { .side = &s->in, .transform = s->kernels->image, .images = (void *)source };
-    p.target = (reel_winograd_operand) { .side = &s->out, .transform = s->kernels->result, .images = target };
+    p.source = (reel_winograd_operand) { .side = &s->in, .transform = s->kernels->image, .images = (void *)call->a };
+    p.target = (reel_winograd_operand) { .side = &s->out, .transform = s->kernels->result, .images = call->result };
     if (kind == ADJOINT) {
         p.source.side = &s->out;
         p.source.transform = s->kernels->cotangent;
@@ -219,12 +220,14 @@ static reel_conv_geom turned(const reel_conv_geom *g)
     return t;
 }
 
-static bool input_grad(const reel_exec *exec, const reel_conv_geom *g, int m, const void *gy, const void *w,
-                       const reel_conv_epilogue *epilogue, void *gx)
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
-    if (better_adjoint(g, m)) return gather(exec, g, m, ADJOINT, gy, w, epilogue, gx);
+    const reel_conv_geom *g = call->g;
+    if (call->pass == REEL_CONV_WEIGHT_GRAD) return reel_winograd_weight_grad(exec, call, impl->tile);
+    if (call->pass == REEL_CONV_FORWARD) return gather(exec, g, impl->tile, FORWARD, call);
+    if (better_adjoint(g, impl->tile)) return gather(exec, g, impl->tile, ADJOINT, call);
     reel_conv_geom t = turned(g);
-    return gather(exec, &t, m, TURNED, gy, w, epilogue, gx);
+    return gather(exec, &t, impl->tile, TURNED, call);
 }
 
 static bool supports(const reel_conv_geom *g, int m)
@@ -256,27 +259,9 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass, int m)
         return supports(g, m);                                                                                         \
     }                                                                                                                  \
     static double cost##m(const reel_conv_geom *g, reel_conv_pass pass) { return cost(g, pass, m); }                   \
-    static bool forward##m(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *w,               \
-                           const reel_conv_epilogue *epilogue, void *y)                                                \
-    {                                                                                                                  \
-        return gather(exec, g, m, FORWARD, x, w, epilogue, y);                                                         \
-    }                                                                                                                  \
-    static bool input_grad##m(const reel_exec *exec, const reel_conv_geom *g, const void *gy, const void *w,           \
-                              const reel_conv_epilogue *epilogue, void *gx)                                            \
-    {                                                                                                                  \
-        return input_grad(exec, g, m, gy, w, epilogue, gx);                                                            \
-    }                                                                                                                  \
-    static bool weight_grad##m(const reel_exec *exec, const reel_conv_geom *g, const void *x, const void *gy,          \
-                               void *gw)                                                                               \
-    {                                                                                                                  \
-        return reel_winograd_weight_grad(exec, g, m, x, gy, gw);                                                       \
-    }                                                                                                                  \
-    const reel_conv_impl reel_conv_winograd##m = { .name = "winograd" #m,                                              \
-                                                   .supports = supports##m,                                            \
-                                                   .cost = cost##m,                                                    \
-                                                   .forward = forward##m,                                              \
-                                                   .input_grad = input_grad##m,                                        \
-                                                   .weight_grad = weight_grad##m };
+    const reel_conv_impl reel_conv_winograd##m = {                                                                     \
+        .name = "winograd" #m, .tile = m, .supports = supports##m, .cost = cost##m, .run = run                         \
+    };
 WINOGRAD(2)
 WINOGRAD(4)
 WINOGRAD(6)

@@ -64,7 +64,6 @@ void reel_winograd_transform(const reel_winograd *s, const reel_winograd_operand
 void reel_winograd_multiply(const reel_winograd *s, int64_t rows, int64_t row_step, const void *a, const int64_t *a_off,
                             int64_t depth, const void *b, int vectors, void *c, int64_t ldc, bool add);
 
-bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_geom *g, int m, const void *x, const void *gy,
-                               void *gw);
+bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_call *call, int m);
 
 #endif

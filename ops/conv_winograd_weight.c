@@ -4,8 +4,8 @@
 // Both images are transformed by tiles, and their products summed over tiles for each pair of channels. Small kernels
 // are summed by workers in shares of the tiles, each with an accumulator of its own, which are added in their order at
 // the end. Large ones have one accumulator; all workers share a block of tiles and go through it in phases.
-#include <reel/ops/conv_winograd.h>
 #include <reel/ops/conv_parts.h>
+#include <reel/ops/conv_winograd.h>
 
 enum { SUB_TILES = 24, SUB_CHANNELS = 64 };
 
@@ -131,14 +131,15 @@ static void choose_block(weight_pass *p)
     p->shares = reel_winograd_blocks(s->tiles, p->share);
 }
 
-bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_geom *g, int m, const void *x, const void *gy,
-                               void *gw)
+bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_call *call, int m)
 {
-    weight_pass p = { .gw = gw };
+    const reel_conv_geom *g = call->g;
+    weight_pass p = { .gw = call->result };
     reel_winograd *s = &p.s;
     reel_winograd_setup(s, exec, g, m);
-    p.image = (reel_winograd_operand) { .side = &s->in, .transform = s->kernels->image, .images = (void *)x };
-    p.cotangent = (reel_winograd_operand) { .side = &s->out, .transform = s->kernels->cotangent, .images = (void *)gy };
+    p.image = (reel_winograd_operand) { .side = &s->in, .transform = s->kernels->image, .images = (void *)call->a };
+    p.cotangent =
+        (reel_winograd_operand) { .side = &s->out, .transform = s->kernels->cotangent, .images = (void *)call->b };
     p.sum_stride = (reel_winograd_blocks(s->out.channels * s->in.padded, 16) | 1) * 16;
     choose_block(&p);
     int64_t image_size = reel_winograd_layout(s, &p.image, s->block, s->panel),
