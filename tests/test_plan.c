@@ -186,7 +186,7 @@ static int64_t through_views(reel_ctx *c, int64_t n, unsigned asked, bool convol
         reel_tensor *view = reel_dropout(reel_dropout2d(base, 0.5, false, NULL), 0.5, false, NULL);
         reel_tensor *behind = reel_relu(reel_max_pool2d(view, &(reel_pool_opts) { .kernel = { 2, 2 } }));
         reel_tensor *sum = reel_sum(reel_mul(reel_detach(reel_mul_scalar(view, 3)), view), REEL_ALL_DIMS, false);
-        reel_tensor *all[] = { base, view, behind, sum }, *wanted[4], *grad = NULL;
+        reel_tensor *all[] = { base, view, behind, sum }, *wanted[5], *grad = NULL;
         int n_wanted = 0;
         for (int i = 0; i < 4; i++)
             if (asked >> i & 1) wanted[n_wanted++] = all[i];
