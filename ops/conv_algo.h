@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a convolution algorithm is to the rest: support, cost and three passes over plain memory. Not installed.
+// What a convolution algorithm is to the rest: support, cost and passes over plain memory. Not installed.
 #ifndef REEL_OPS_CONV_ALGO_H
 #define REEL_OPS_CONV_ALGO_H
 
@@ -49,8 +49,10 @@ void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogu
 
 /* A pass with its operands and result:
  *     forward      (x, w) -> y
- *     input grad   (gy, w) -> gx, gx[n, c, i] = sum over k, o, t with o * stride - pad + t * dilation = i of gy[n, k, o] * w[k, c, t]
- *     weight grad  (x, gy) -> gw, gw[k, c, t] = sum over n, o of gy[n, k, o] * x[n, c, o * stride - pad + t * dilation] */
+ *     input grad   (gy, w) -> gx
+ *         gx[n, c, i] = sum over k, o, t with o * stride - pad + t * dilation = i of gy[n, k, o] * w[k, c, t]
+ *     weight grad  (x, gy) -> gw
+ *         gw[k, c, t] = sum over n, o of gy[n, k, o] * x[n, c, o * stride - pad + t * dilation] */
 typedef struct reel_conv_call {
     const reel_conv_geom *g;
     reel_conv_pass pass;
