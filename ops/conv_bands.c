@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Bands of an image with their halo: cutting, copying, and tables of offsets.
 #include <reel/ops/conv_bands.h>
-#include <reel/ops/conv_parts.h>
+#include <reel/ops/sizes.h>
 
 reel_conv_bands reel_conv_band_cut(const reel_conv_gather *gather, const int64_t size[3], int64_t channels,
                                    int64_t images, size_t element, double work, bool copy)

@@ -4,8 +4,8 @@
 // An image plane is copied with its padding, its rows parted by residues of the stride, so that every tap of a row of
 // results reads neighbours.
 #include <reel/ops/conv_bands.h>
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/depthwise.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { MOST_GROUPS = 16 }; /* whose kernels are summed side by side */

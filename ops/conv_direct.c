@@ -8,8 +8,8 @@
 // An input gradient is such a pass over gy for every residue of the stride. A weight gradient is six taps times vectors
 // of output channels, summed over pixels, with gy turned around.
 #include <reel/ops/conv_bands.h>
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/gemm.h>
+#include <reel/ops/sizes.h>
 
 /* Blocks of the reduction; of pixels whose sums are kept by channel; most columns and most sums kept by pixel. */
 enum { DEPTH = 256, PIXELS = 192, COLUMNS = 240, SUMS = 6144 };

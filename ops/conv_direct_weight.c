@@ -4,8 +4,8 @@
 // sums[r][k] += image[pixel + tap r] * gy[k, pixel]: the image is read in place, gy is turned around block by block.
 // Shares of the bands are summed apart and added in their order at the end.
 #include <reel/ops/conv_bands.h>
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/gemm.h>
+#include <reel/ops/sizes.h>
 
 enum { PIXELS = 128, ROWS = 96 }; /* of a block of gy; of a chunk of the end */
 

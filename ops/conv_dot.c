@@ -5,9 +5,9 @@
 // where it lies, and sums are kept by lanes.
 // Shares of the pixels are summed apart and added in their order at the end.
 #include <reel/ops/conv_algo.h>
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { MOST_ROWS = 64, MOST_SUMS = 8192, SHARES = 8 };

@@ -6,7 +6,7 @@
 // share: y = sum over c of x conj(w), x = sum over k of y w, w = sum over views of conj(y) x, at every frequency.
 #include <math.h>
 #include <reel/ops/conv_fft.h>
-#include <reel/ops/conv_parts.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { LANES = REEL_SPECTRUM_LANES, BATCH_BYTES = 64 << 20, MOST_KEPT = 64 << 20 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Transform sizes and tiles for convolution by spectra, chosen by estimated cost.
 #include <math.h>
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/conv_fft.h>
+#include <reel/ops/sizes.h>
 
 enum { SIZES = 9 }; /* tried on an axis: 16 32 48 64 80 96 .. from the kernel's reach on */
 

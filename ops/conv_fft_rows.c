@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Rows of planes to half spectra and back, two real rows in one complex transform.
 #include <reel/ops/conv_fft.h>
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/fftw_plans.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { BATCH_POINTS = 2048, MOST_ROWS = 8 }; /* points of the rows that are transformed at once, and these */

@@ -9,7 +9,7 @@
 // The same along rows by Winograd's F(m, r): source rows go through B^T when images are turned around, a result row is
 // eight such products for each of its tiles, over input channels and the kernel's rows, and A^T makes results of them.
 #include <reel/ops/conv_images.h>
-#include <reel/ops/conv_parts.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { VECTORS = 2, CHUNKS = 8, SUMS_BYTES = 128 << 10, TOGETHER_BYTES = 512 << 10, TOGETHER = 4 };

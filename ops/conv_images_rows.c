@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Winograd's F(m, r) along rows of turned images: kernels through G, and result rows by products of their tiles.
 #include <reel/ops/conv_images.h>
-#include <reel/ops/conv_parts.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 /* G, [tap][product]: the power of each product's point over what B^T leaves out; the last tap's at infinity. */

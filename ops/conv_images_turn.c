@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Panels of images turned around, so that a vector is one point of as many images; kernels for Winograd along their
-// rows.
+// Panels of images turned around, so that a vector is one point of as many images.
 #include <reel/ops/conv_images.h>
-#include <reel/ops/conv_parts.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { VECTORS = 2 };

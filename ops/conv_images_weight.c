@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Weight gradients along images: dot products along images and points, summed by lanes.
 #include <reel/ops/conv_images.h>
-#include <reel/ops/conv_parts.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { SHARES = 16, CHUNKS = 8, LINES_BYTES = 12 << 10 };

@@ -5,8 +5,8 @@
 // kernels are small, every worker has a block of its own in its cache; where they are large, all share one block and go
 // through it in phases, so that each kernel's products are read once. An input gradient is a forward pass with kernels
 // turned around, or that pass's adjoint step by step where this has fewer tiles.
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/conv_winograd.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 enum { MOST_SPREAD = 100, SUB_TILES = 24, SUB_CHANNELS = 64 }; /* tiles of an image that is spread; a phase's chunk */
@@ -91,7 +91,7 @@ static void block_chunk(void *arg, int64_t chunk, int worker)
 static void transform_chunk(const gather_pass *p, const reel_winograd_operand *operand, int64_t sub, int64_t chunk,
                             int worker, bool spread)
 {
-    int64_t parts = reel_winograd_blocks(operand->side->channels, SUB_CHANNELS);
+    int64_t parts = blocks(operand->side->channels, SUB_CHANNELS);
     int64_t first = p->first + chunk / parts * sub, c = chunk % parts * SUB_CHANNELS;
     reel_winograd_transform(&p->s, operand, p->group, first, smaller(p->last, first + sub), c,
                             smaller(operand->side->channels, c + SUB_CHANNELS), spread,
@@ -122,22 +122,22 @@ static void target_chunk(void *arg, int64_t chunk, int worker)
 static void run_phases(const reel_exec *exec, gather_pass *p)
 {
     const reel_winograd *s = &p->s;
-    int64_t source_parts = reel_winograd_blocks(p->source.side->channels, SUB_CHANNELS),
-            target_parts = reel_winograd_blocks(p->target.side->channels, SUB_CHANNELS);
+    int64_t source_parts = blocks(p->source.side->channels, SUB_CHANNELS),
+            target_parts = blocks(p->target.side->channels, SUB_CHANNELS);
     for (p->group = 0; p->group < s->groups; p->group++)
         for (p->first = 0; p->first < s->tiles; p->first = p->last) {
             p->last = smaller(s->tiles, p->first + s->block);
             p->source.first = p->target.first = p->first;
             int64_t count = p->last - p->first;
-            reel_parallel(exec, reel_winograd_blocks(count, SUB_TILES) * source_parts, source_chunk, p);
+            reel_parallel(exec, blocks(count, SUB_TILES) * source_parts, source_chunk, p);
             reel_parallel(exec, s->products, product_chunk, p);
-            reel_parallel(exec, reel_winograd_blocks(count, target_sub(p)) * target_parts, target_chunk, p);
+            reel_parallel(exec, blocks(count, target_sub(p)) * target_parts, target_chunk, p);
         }
 }
 
 static int64_t tiles_of(const int64_t size[3], int m)
 {
-    return reel_winograd_blocks(size[1], m) * reel_winograd_blocks(size[2], m);
+    return blocks(size[1], m) * blocks(size[2], m);
 }
 
 /* Whether an input gradient has fewer tiles as the adjoint of forward than turned around. */
@@ -155,12 +155,12 @@ static void choose_block(gather_pass *p)
     s->block = (768 << 10) / of_tile;
     if (s->block < 18) s->block = 18;
     if (s->block > 36) s->block = 36;
-    int64_t own_blocks = s->groups * reel_winograd_blocks(s->tiles, reel_winograd_round(s->block, unit));
+    int64_t own_blocks = s->groups * blocks(s->tiles, round_up(s->block, unit));
     s->phased = c * k > 72 * (c + k) || own_blocks < 8;
     if (s->phased) s->block = (20 << 20) / of_tile;
     if (s->block > s->tiles) s->block = s->tiles;
     s->block = s->block < unit ? unit : s->block / unit * unit;
-    p->blocks = reel_winograd_blocks(s->tiles, s->block);
+    p->blocks = blocks(s->tiles, s->block);
 }
 
 /* The call with another geometry. */
@@ -188,7 +188,7 @@ static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather
     p.scratch_size = p.stage_at + (size_t)reel_winograd_stage(s, kind == ADJOINT) * s->size;
     p.scratch = reel_scratch(exec, reel_bytes(p.scratch_size, (size_t)exec->threads));
     /* An odd number of cache lines apart, products spread over the sets of a cache. */
-    p.filter_stride = (reel_winograd_blocks(inputs * p.target.side->padded, 16) | 1) * 16;
+    p.filter_stride = (blocks(inputs * p.target.side->padded, 16) | 1) * 16;
     bool ready;
     p.filters = reel_conv_filters(exec, epilogue, REEL_CONV_TAG(m + 8 * (int)kind, s->groups),
                                   reel_bytes((size_t)(s->groups * s->products * p.filter_stride), s->size), &ready);
@@ -245,8 +245,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass, int m)
     const int64_t *out = pass == REEL_CONV_INPUT_GRAD && !better_adjoint(g, m) ? g->in : g->out;
     double products = (m + 2) * (m + 2), c = (double)g->c, k = (double)g->k, k_per = (double)(g->k / g->groups);
     double tiles = (double)g->n * (double)tiles_of(out, m);
-    double c_whole = (double)reel_winograd_round(g->c / g->groups, 16) * (double)g->groups,
-           k_whole = (double)reel_winograd_round(g->k / g->groups, 16);
+    double c_whole = (double)round_up(g->c / g->groups, 16) * (double)g->groups,
+           k_whole = (double)round_up(g->k / g->groups, 16);
     double multiply = 2 * tiles * products * c_whole * k_whole / 105, move = tiles * products * (c + k) * 0.2;
     double filters = products * c_whole * k_per * 0.08;
     return 3000 + multiply + move + filters;

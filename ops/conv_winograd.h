@@ -39,9 +39,6 @@ typedef struct reel_winograd_operand {
     bool relu;
 } reel_winograd_operand;
 
-static inline int64_t reel_winograd_blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static inline int64_t reel_winograd_round(int64_t n, int64_t unit) { return reel_winograd_blocks(n, unit) * unit; }
-
 /* All but block and the tables. */
 void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_conv_geom *g, int m);
 /* panel_rows for `depth` rows; false when memory is short. */

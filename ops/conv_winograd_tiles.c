@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Winograd convolution: tiles, layouts of products, and the loops around transforms and register tiles.
 #include <reel/ops/conv_winograd.h>
-#include <reel/ops/conv_parts.h>
+#include <reel/ops/sizes.h>
 #include <string.h>
 
 void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_conv_geom *g, int m)
@@ -23,10 +23,10 @@ void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_con
                                    .offset_y = g->pad[1],
                                    .offset_x = g->pad[2] };
     s->out = (reel_winograd_side) { .channels = g->k / g->groups, .height = g->out[1], .width = g->out[2] };
-    s->in.padded = reel_winograd_round(s->in.channels, s->lanes);
-    s->out.padded = reel_winograd_round(s->out.channels, s->lanes);
-    s->tiles_y = reel_winograd_blocks(g->out[1], m);
-    s->tiles_x = reel_winograd_blocks(g->out[2], m);
+    s->in.padded = round_up(s->in.channels, s->lanes);
+    s->out.padded = round_up(s->out.channels, s->lanes);
+    s->tiles_y = blocks(g->out[1], m);
+    s->tiles_x = blocks(g->out[2], m);
     s->of_image = s->tiles_y * s->tiles_x;
     s->tiles = s->n * s->of_image;
 }
@@ -51,7 +51,7 @@ int64_t reel_winograd_layout(const reel_winograd *s, reel_winograd_operand *oper
     operand->panel = panel ? panel : operand->side->padded;
     operand->panel_stride = operand->panel * tiles;
     /* An odd number of cache lines apart, products spread over the sets of a cache. */
-    operand->stride = (reel_winograd_blocks(tiles * operand->side->padded, line) | 1) * line;
+    operand->stride = (blocks(tiles * operand->side->padded, line) | 1) * line;
     return s->products * operand->stride;
 }
 

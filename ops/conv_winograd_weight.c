@@ -4,8 +4,8 @@
 // Both images are transformed by tiles, and their products summed over tiles for each pair of channels. Small kernels
 // are summed by workers in shares of the tiles, each with an accumulator of its own, which are added in their order at
 // the end. Large ones have one accumulator; all workers share a block of tiles and go through it in phases.
-#include <reel/ops/conv_parts.h>
 #include <reel/ops/conv_winograd.h>
+#include <reel/ops/sizes.h>
 
 enum { SUB_TILES = 24, SUB_CHANNELS = 64 };
 
@@ -65,8 +65,8 @@ static void share_chunk(void *arg, int64_t chunk, int worker)
 static void transform_chunk(void *arg, int64_t chunk, int worker)
 {
     const weight_pass *p = arg;
-    int64_t image_parts = reel_winograd_blocks(p->s.in.channels, SUB_CHANNELS),
-            parts = image_parts + reel_winograd_blocks(p->s.out.channels, SUB_CHANNELS), part = chunk % parts;
+    int64_t image_parts = blocks(p->s.in.channels, SUB_CHANNELS),
+            parts = image_parts + blocks(p->s.out.channels, SUB_CHANNELS), part = chunk % parts;
     const reel_winograd_operand *operand = part < image_parts ? &p->image : &p->cotangent;
     int64_t first = p->first + chunk / parts * SUB_TILES, last = smaller(p->last, first + SUB_TILES);
     int64_t c = (part < image_parts ? part : part - image_parts) * SUB_CHANNELS;
@@ -86,12 +86,12 @@ static void run_phases(const reel_exec *exec, weight_pass *p)
 {
     const reel_winograd *s = &p->s;
     int64_t parts =
-        reel_winograd_blocks(s->in.channels, SUB_CHANNELS) + reel_winograd_blocks(s->out.channels, SUB_CHANNELS);
+        blocks(s->in.channels, SUB_CHANNELS) + blocks(s->out.channels, SUB_CHANNELS);
     for (p->group = 0; p->group < s->groups; p->group++)
         for (p->first = 0; p->first < s->tiles; p->first = p->last) {
             p->last = smaller(s->tiles, p->first + s->block);
             p->image.first = p->cotangent.first = p->first;
-            reel_parallel(exec, reel_winograd_blocks(p->last - p->first, SUB_TILES) * parts, transform_chunk, p);
+            reel_parallel(exec, blocks(p->last - p->first, SUB_TILES) * parts, transform_chunk, p);
             reel_parallel(exec, s->products, product_chunk, p);
         }
 }
@@ -127,8 +127,8 @@ static void choose_block(weight_pass *p)
     if (s->block < 1) s->block = 1;
     if (s->block > s->tiles) s->block = s->tiles;
     p->shares = s->phased ? 1 : sums < 768 << 10 ? 8 : sums < 1536 << 10 ? 4 : 2;
-    p->share = reel_winograd_round(reel_winograd_blocks(s->tiles, p->shares), s->phased ? 1 : s->block);
-    p->shares = reel_winograd_blocks(s->tiles, p->share);
+    p->share = round_up(blocks(s->tiles, p->shares), s->phased ? 1 : s->block);
+    p->shares = blocks(s->tiles, p->share);
 }
 
 bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_call *call, int m)
@@ -140,7 +140,7 @@ bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_call *call
     p.image = (reel_winograd_operand) { .side = &s->in, .transform = s->kernels->image, .images = (void *)call->a };
     p.cotangent =
         (reel_winograd_operand) { .side = &s->out, .transform = s->kernels->cotangent, .images = (void *)call->b };
-    p.sum_stride = (reel_winograd_blocks(s->out.channels * s->in.padded, 16) | 1) * 16;
+    p.sum_stride = (blocks(s->out.channels * s->in.padded, 16) | 1) * 16;
     choose_block(&p);
     int64_t image_size = reel_winograd_layout(s, &p.image, s->block, s->panel),
             cotangent_size = reel_winograd_layout(s, &p.cotangent, s->block, 0);

@@ -5,6 +5,7 @@
 #include <reel/ops/kernels/copy.h>
 #include <reel/ops/kernels/matmul.h>
 #include <reel/ops/pointwise_impl.h>
+#include <reel/ops/sizes.h>
 
 #include <cblas.h>
 #include <limits.h>
@@ -239,8 +240,6 @@ static void finish_tile(const gemm_job *job, char *c, int64_t m, int64_t n)
 /* Terms of a sum that a block takes: a panel of so many rows of b stays in the first cache. */
 static int64_t block_terms(const gemm_job *job) { return 1024 / job->element; }
 
-static int64_t least_of(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* c = a b + bias (a, b and c already at the tile): b's blocks copied by panels of the kernel's width, and a's row-major
  * where it is transposed. */
 static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, const char *a, const char *b, char *c,
@@ -250,7 +249,7 @@ static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, co
     int64_t e = job->element, panel = job->kernels->width, terms = block_terms(job), a_row = g->a_row, a_column = g->a_column;
     char *b_block = job->packed + worker * job->packed_bytes, *a_block = b_block + terms * BLOCK_COLUMNS * e;
     for (int64_t p = 0; p < k; p += terms) {
-        int64_t kp = least_of(terms, k - p);
+        int64_t kp = smaller(terms, k - p);
         const char *a_at = a + p * g->a_column * e;
         if (g->a_column != 1) {
             a_row = kp + 64 / e;
@@ -260,11 +259,11 @@ static void run_blocked(const gemm_job *job, int64_t m, int64_t n, int64_t k, co
             a_column = 1;
         }
         for (int64_t j = 0; j < n; j += BLOCK_COLUMNS) {
-            int64_t nj = least_of(BLOCK_COLUMNS, n - j);
+            int64_t nj = smaller(BLOCK_COLUMNS, n - j);
             const char *b_at = b + (p * g->b_row + j * g->b_column) * e;
             if (g->b_column == 1) job->kernels->pack(kp, nj, b_at, g->b_row, b_block);
             for (int64_t i = 0; i < nj; i += panel) {
-                int64_t width = least_of(panel, nj - i);
+                int64_t width = smaller(panel, nj - i);
                 char *b_panel = b_block + i * kp * e;
                 if (g->b_column != 1) {
                     reel_copy_axes axes = { 2, { kp, width }, { width, 1 }, { g->b_row, g->b_column } };
@@ -327,16 +326,10 @@ static void gemm_task(void *arg, int64_t task, int worker)
     int64_t m = g->m - i < job->tile_m ? g->m - i : job->tile_m, n = g->n - j < job->tile_n ? g->n - j : job->tile_n;
     int64_t p = slice * job->slice_k, k = g->k - p < job->slice_k ? g->k - p : job->slice_k;
     for (int64_t z = first; z < first + job->each && z < job->count; z++) {
-        int64_t rest = z, a = 0, b = 0, c = 0;
-        for (int axis = g->batch_ndim - 1; axis >= 0; axis--) {
-            int64_t at = rest % g->batch[axis];
-            rest /= g->batch[axis];
-            a += at * g->a_batch[axis];
-            b += at * g->b_batch[axis];
-            c += at * g->c_batch[axis];
-        }
-        const char *a_data = (const char *)g->a + a * job->element, *b_data = (const char *)g->b + b * job->element;
-        char *c_data = (char *)g->c + c * job->element;
+        reel_gemm_start start = reel_gemm_product(g, z);
+        const char *a_data = (const char *)g->a + start.a * job->element;
+        const char *b_data = (const char *)g->b + start.b * job->element;
+        char *c_data = (char *)g->c + start.c * job->element;
         if (job->slices == 1) {
             run_tile(job, a_data, b_data, c_data, g->c_row, i, m, j, n, p, k, true, worker);
             finish_tile(job, c_data + (i * g->c_row + j) * job->element, m, n);
@@ -361,11 +354,7 @@ static void add_parts_task(void *arg, int64_t z, int worker)
     (void)worker;
     const gemm_job *job = arg;
     const reel_gemm *g = &job->g;
-    int64_t rest = z, offset = 0;
-    for (int axis = g->batch_ndim - 1; axis >= 0; axis--) {
-        offset += rest % g->batch[axis] * g->c_batch[axis];
-        rest /= g->batch[axis];
-    }
+    int64_t offset = reel_gemm_product(g, z).c;
     for (int64_t i = 0; i < g->m; i++) {
         if (g->dtype == REEL_F32)
             ADD_PARTS(float);
@@ -381,12 +370,7 @@ static void run_empty(const gemm_job *job)
 {
     const reel_gemm *g = &job->g;
     for (int64_t z = 0; z < job->count; z++) {
-        int64_t rest = z, offset = 0;
-        for (int axis = g->batch_ndim - 1; axis >= 0; axis--) {
-            offset += rest % g->batch[axis] * g->c_batch[axis];
-            rest /= g->batch[axis];
-        }
-        char *c = (char *)g->c + offset * job->element;
+        char *c = (char *)g->c + reel_gemm_product(g, z).c * job->element;
         for (int64_t i = 0; i < g->m && !g->bias; i++)
             memset(c + i * g->c_row * job->element, 0, (size_t)(g->n * job->element));
         if (g->bias) start_rows(job, c, g->m, g->n, 0);
@@ -402,12 +386,10 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm)
     reel_gemm *g = &job.g;
     job.element = (int64_t)reel_dtype_size(g->dtype);
     if (g->relu) job.relu = reel_pointwise_tile(exec->isa, REEL_PW_RELU, g->dtype);
-    job.count = 1;
-    for (int i = 0; i < g->batch_ndim; i++) job.count *= g->batch[i];
+    job.count = reel_gemm_products(g);
     if (g->m == 0 || g->n == 0 || job.count == 0) return true;
     fold_batch(g);
-    job.count = 1;
-    for (int i = 0; i < g->batch_ndim; i++) job.count *= g->batch[i];
+    job.count = reel_gemm_products(g);
     if (g->k == 0) {
         run_empty(&job);
         return true;

@@ -19,6 +19,31 @@ typedef struct reel_gemm {
     int64_t batch[REEL_MAX_DIMS], a_batch[REEL_MAX_DIMS], b_batch[REEL_MAX_DIMS], c_batch[REEL_MAX_DIMS];
 } reel_gemm;
 
+/* How many products there are, and where those of number z begin, in elements. */
+static inline int64_t reel_gemm_products(const reel_gemm *g)
+{
+    int64_t count = 1;
+    for (int i = 0; i < g->batch_ndim; i++) count *= g->batch[i];
+    return count;
+}
+
+typedef struct reel_gemm_start {
+    int64_t a, b, c;
+} reel_gemm_start;
+
+static inline reel_gemm_start reel_gemm_product(const reel_gemm *g, int64_t z)
+{
+    reel_gemm_start start = { 0, 0, 0 };
+    for (int axis = g->batch_ndim - 1; axis >= 0; axis--) {
+        int64_t at = z % g->batch[axis];
+        z /= g->batch[axis];
+        start.a += at * g->a_batch[axis];
+        start.b += at * g->b_batch[axis];
+        start.c += at * g->c_batch[axis];
+    }
+    return start;
+}
+
 /* Runs it; cut into tiles by shape alone. false: scratch memory is short. Not from within a parallel region. */
 bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm);
 

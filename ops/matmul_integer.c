@@ -23,14 +23,8 @@ static void integer_rows(void *arg, int64_t chunk, int worker)
     const reel_gemm *g = job->g;
     int64_t end = (chunk + 1) * job->rows_each < job->rows ? (chunk + 1) * job->rows_each : job->rows;
     for (int64_t row = chunk * job->rows_each; row < end; row++) {
-        int64_t z = row / g->m, i = row % g->m, a = i * g->a_row, b = 0, c = i * g->c_row;
-        for (int axis = g->batch_ndim - 1; axis >= 0; axis--) {
-            int64_t at = z % g->batch[axis];
-            z /= g->batch[axis];
-            a += at * g->a_batch[axis];
-            b += at * g->b_batch[axis];
-            c += at * g->c_batch[axis];
-        }
+        reel_gemm_start start = reel_gemm_product(g, row / g->m);
+        int64_t i = row % g->m, a = start.a + i * g->a_row, b = start.b, c = start.c + i * g->c_row;
         switch (g->dtype) {
         case REEL_I64: ROW(int64_t) break;
         case REEL_I32: ROW(int32_t) break;
@@ -42,8 +36,7 @@ static void integer_rows(void *arg, int64_t chunk, int worker)
 
 void reel_matmul_integers(const reel_exec *exec, const reel_gemm *g)
 {
-    integer_job job = { .g = g, .rows = g->m };
-    for (int i = 0; i < g->batch_ndim; i++) job.rows *= g->batch[i];
+    integer_job job = { .g = g, .rows = g->m * reel_gemm_products(g) };
     if (job.rows == 0 || g->n == 0) return;
     double work = (double)g->n * (double)(g->k + 1);
     job.rows_each = work < 1 << 15 ? (int64_t)((1 << 15) / work) : 1;

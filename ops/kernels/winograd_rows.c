@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Winograd along rows for float32 and float64 (winograd_rows.inc).
+// Winograd along rows for float32 and float64 (winograd_points.inc, winograd_rows.inc).
 #include <reel/ops/kernels/winograd_rows.h>
 
 // clang-format off
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/winograd_points.inc>
 #include <reel/ops/kernels/winograd_rows.inc>
 #include <reel/ops/kernels/simd_end.h>
 
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/winograd_points.inc>
 #include <reel/ops/kernels/winograd_rows.inc>
 #include <reel/ops/kernels/simd_end.h>
 // clang-format on

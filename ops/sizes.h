@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the convolution algorithms count and address with. For their .c files alone.
-#ifndef REEL_OPS_CONV_PARTS_H
-#define REEL_OPS_CONV_PARTS_H
+// What convolutions and products of matrices count and address with. For .c files alone.
+#ifndef REEL_OPS_SIZES_H
+#define REEL_OPS_SIZES_H
 
 #include <stddef.h>
 #include <stdint.h>
