@@ -14,13 +14,14 @@ static void begin(void) { ctx = reel_ctx_new(NULL); }
 static void end(void) { reel_ctx_free(ctx); }
 TestSuite(op_rows, .init = begin, .fini = end, .timeout = 600);
 
-// The next row that can be drawn, from *row on; false after the last.
+// The next row that can be drawn, of an op that this build has, from *row on; false after the last.
 static bool next_case(const reel_row **row, uint64_t seed, op_case *c)
 {
     char why[OP_CASE_TEXT];
     for (; (*row)->op; (*row)++) {
         const reel_function *function = reel_function_find((*row)->op);
-        if (!function || !op_case_draw(c, *row, function, seed, why)) continue; // told by the first tests
+        if (!op_in_build((*row)->op) || !function || !op_case_draw(c, *row, function, seed, why))
+            continue; // told by the first tests
         (*row)++;
         return true;
     }
@@ -64,6 +65,29 @@ static void check_derivatives(const char *op, int order)
         cr_expect(right, "%s: %s", c.row->op, text);
     }
     cr_expect_gt(rows, 0, "%s has no row", op ? op : "nothing");
+}
+
+Test(op_rows, ops_that_this_build_has_not_are_refused)
+{
+    int absent = 0;
+    for (const reel_row *row = op_rows; row->op; row++) {
+        const reel_function *function = reel_function_find(row->op);
+        op_case c;
+        char why[OP_CASE_TEXT];
+        if (op_in_build(row->op) || !function || !op_case_draw(&c, row, function, 1, why)) continue;
+        absent++;
+        REEL_SCOPE(ctx)
+        {
+            reel_tensor *in[OP_CASE_OPERANDS], *out[OP_CASE_OUTPUTS];
+            for (int i = 0; i < c.n; i++) in[i] = op_operand_tensor(ctx, &c.operand[i], REEL_F64);
+            cr_expect_lt(op_case_call(&c, ctx, in, out), 1, "%s is in this build after all", row->op);
+        }
+        cr_expect(strstr(reel_ctx_error_message(ctx), "this build of Reel has no FFTW"), "%s",
+                  reel_ctx_error_message(ctx));
+        reel_ctx_clear_error(ctx);
+        op_case_free(&c);
+    }
+    if (absent) cr_skip_test("%d rows are of Fourier transforms, which a build without FFTW refuses", absent);
 }
 
 Test(op_rows, first_and_second_derivatives_agree_with_finite_differences) { check_derivatives(NULL, 2); }

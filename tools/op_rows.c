@@ -15,6 +15,16 @@ const reel_row op_rows[] = {
 #undef ROW
 #undef ROW_LINEAR
 
+bool op_in_build(const char *op)
+{
+#ifdef REEL_HAVE_FFTW
+    (void)op;
+    return true;
+#else
+    return !strstr(op, "fft");
+#endif
+}
+
 static const char *skip_space(const char *at) { return at + strspn(at, " "); }
 
 // One number or letter of a size list or a range, moving past it; false when there is neither.

@@ -21,6 +21,9 @@ typedef struct op_operand {
     double *value;
 } op_operand;
 
+/* Whether this build has the op: without FFTW, the Fourier transforms are refused (which a test of its own shows). */
+bool op_in_build(const char *op);
+
 /* A row with its operands drawn. */
 typedef struct op_case {
     const reel_row *row;
