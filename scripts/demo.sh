@@ -6,4 +6,4 @@ install_packages
 build mnist_stn
 out=out/mnist_stn
 mkdir -p "$out"
-exec build/examples/mnist_stn/mnist_stn --distort rotate --widen 6 --epochs 12 --optim adam --out "$out" "$@"
+exec build/examples/mnist_stn/mnist_stn --distort rotate --widen 6 --epochs 12 --out "$out" "$@"
