@@ -31,14 +31,15 @@ void reel_call_stack_capture(reel_call_stack *stack)
 #ifdef REEL_HAVE_BACKTRACE
 static bool is_reels(const char *name) { return name && strncmp(name, "reel_", 5) == 0; }
 
-/* Which frame is the user's when no lines tell: the innermost outside Reel's shared library or, where Reel is linked into
- * the program, the innermost that called a function of Reel's and was not itself called by one, as Reel's own helpers are.
- * -1 when it cannot be told. */
+/* Which frame is the user's when no lines tell: the innermost outside Reel's shared library or, where Reel is linked
+ * into the program, the innermost that called a function of Reel's and was not itself called by one, as Reel's own
+ * helpers are. -1 when it cannot be told. */
 static int find_users_frame(int n, const char *const names[], const bool own[])
 {
     for (int i = 1; i < n; i++) {
         bool called_reel = !own[i - 1] || is_reels(names[i - 1]), called_by_reel = i + 1 < n && is_reels(names[i + 1]);
-        if (own[i] ? names[i] && !is_reels(names[i]) && called_reel && !called_by_reel : is_reels(names[i - 1])) return i;
+        if (own[i] ? names[i] && !is_reels(names[i]) && called_reel && !called_by_reel : is_reels(names[i - 1]))
+            return i;
     }
     return -1;
 }
@@ -48,7 +49,8 @@ static void write_place(const void *frame, const char *name, char *text)
     Dl_info at;
     if (!dladdr(frame, &at) || !at.dli_fname) return;
     uintptr_t offset = (uintptr_t)frame - (uintptr_t)at.dli_fbase - 1;
-    snprintf(text, REEL_CALL_STACK_TEXT, "%s%sin %s+0x%llx", name ? name : "", name ? " " : "", at.dli_fname, (unsigned long long)offset);
+    snprintf(text, REEL_CALL_STACK_TEXT, "%s%sin %s+0x%llx", name ? name : "", name ? " " : "", at.dli_fname,
+             (unsigned long long)offset);
 }
 
 static void describe_address(const reel_call_stack *stack, char *text)
@@ -75,8 +77,10 @@ static void describe_address(const reel_call_stack *stack, char *text)
 #ifdef REEL_HAVE_LIBDW
 /* libdw and what it needs are loaded when a line is asked for, so that no program pays for them at its start. */
 #define LIBDW_FUNCTIONS(X)                                                                                             \
-    X(dwfl_begin) X(dwfl_end) X(dwfl_linux_proc_find_elf) X(dwfl_linux_proc_report) X(dwfl_report_end) X(dwfl_addrmodule) \
-    X(dwfl_getsrc) X(dwfl_lineinfo) X(dwfl_module_addrname)
+    X(dwfl_begin)                                                                                                      \
+    X(dwfl_end) X(dwfl_linux_proc_find_elf) X(dwfl_linux_proc_report) X(dwfl_report_end) X(dwfl_addrmodule)            \
+        X(dwfl_getsrc) X(dwfl_lineinfo) X(dwfl_module_addrname) X(dwfl_module_nextcu) X(dwarf_haspc)                   \
+            X(dwarf_getsrc_die) X(dwarf_linesrc) X(dwarf_lineno)
 typedef struct libdw {
 #define MEMBER(name) __typeof__(&name) name;
     LIBDW_FUNCTIONS(MEMBER)
@@ -96,18 +100,32 @@ static bool load(libdw *dw)
 }
 
 /* Lines come from the program's own file: nothing is looked for elsewhere, least of all over the network. */
-static int no_other_file(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file, const char *link,
-                         GElf_Word crc, char **found)
+static int no_other_file(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file,
+                         const char *link, GElf_Word crc, char **found)
 {
     (void)module, (void)data, (void)name, (void)base, (void)file, (void)link, (void)crc, (void)found;
     return -1;
+}
+
+/* The same by asking every compilation unit: Clang writes no table of their addresses, which dwfl_getsrc goes by. */
+static const char *source_by_unit(const libdw *dw, Dwfl_Module *module, Dwarf_Addr at, int *line)
+{
+    Dwarf_Addr bias = 0;
+    for (Dwarf_Die *unit = NULL; (unit = dw->dwfl_module_nextcu(module, unit, &bias));) {
+        if (dw->dwarf_haspc(unit, at - bias) != 1) continue;
+        Dwarf_Line *found = dw->dwarf_getsrc_die(unit, at - bias);
+        return found && dw->dwarf_lineno(found, line) == 0 ? dw->dwarf_linesrc(found, NULL, NULL) : NULL;
+    }
+    return NULL;
 }
 
 static const char *source_of(const libdw *dw, Dwfl *dwfl, uintptr_t address, int *line)
 {
     Dwarf_Addr at = address;
     Dwfl_Line *found = dw->dwfl_getsrc(dwfl, at);
-    return found ? dw->dwfl_lineinfo(found, &at, line, NULL, NULL, NULL) : NULL;
+    if (found) return dw->dwfl_lineinfo(found, &at, line, NULL, NULL, NULL);
+    Dwfl_Module *module = dw->dwfl_addrmodule(dwfl, at);
+    return module ? source_by_unit(dw, module, at, line) : NULL;
 }
 
 /* Length of the folder that the library's sources lie in, by the path of this file; 0 when it was built without -g. */
