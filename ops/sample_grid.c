@@ -62,7 +62,7 @@ typedef struct work {
     int64_t batch, rows, rows_by, pieces;
     char *base[3]; // coordinates by axis, in the grid's dtype
     char *theta, *grid;
-    double *moments; // by piece: axes x (axes + 1)
+    char *moments; // by piece: axes x (axes + 1) of the grid's dtype
 } work;
 
 static void fill_base(const work *w, int axis, bool align_corners)
@@ -174,27 +174,15 @@ static void adjoint_task(void *arg, int64_t chunk, int worker)
 {
     const work *w = arg;
     int64_t n = chunk / w->pieces, first = chunk % w->pieces * w->rows_by;
-    int64_t end = first + w->rows_by < w->rows ? first + w->rows_by : w->rows;
-    double *sum = w->moments + chunk * w->axes * (w->axes + 1);
+    int64_t rows = w->rows - first < w->rows_by ? w->rows - first : w->rows_by;
+    int64_t at = (n * w->rows + first) * w->size[0] * w->axes, to = chunk * w->axes * (w->axes + 1);
     (void)worker;
-    memset(sum, 0, (size_t)(w->axes * (w->axes + 1)) * sizeof *sum);
-    for (int64_t row = first; row < end; row++) {
-        int64_t at = (n * w->rows + row) * w->size[0] * w->axes;
-        double rest[3], wide[3][2];
-        float narrow[3][2];
-        rest_of(w, row, rest);
-        if (w->f32)
-            w->kernels->affine_moments_f32(w->axes, (const float *)w->grid + at, (const float *)w->base[0], w->size[0],
-                                           narrow);
-        else
-            w->kernels->affine_moments_f64(w->axes, (const double *)w->grid + at, (const double *)w->base[0],
-                                           w->size[0], wide);
-        for (int a = 0; a < w->axes; a++) {
-            double *to = sum + a * (w->axes + 1), zeroth = w->f32 ? (double)narrow[a][1] : wide[a][1];
-            to[0] += w->f32 ? (double)narrow[a][0] : wide[a][0];
-            for (int b = 0; b < w->axes; b++) to[1 + b] += zeroth * rest[b];
-        }
-    }
+    if (w->f32)
+        w->kernels->affine_moments_f32(w->axes, (const float *)w->grid + at, (const float *const *)w->base, w->size,
+                                       first, rows, (float *)w->moments + to);
+    else
+        w->kernels->affine_moments_f64(w->axes, (const double *)w->grid + at, (const double *const *)w->base, w->size,
+                                       first, rows, (double *)w->moments + to);
 }
 
 static bool adjoint_play(const reel_play *play)
@@ -202,13 +190,15 @@ static bool adjoint_play(const reel_play *play)
     work w;
     if (!work_begin(play, &play->out[0], &play->in[0], &w)) return false;
     int64_t entries = w.axes * (w.axes + 1);
-    size_t bytes = reel_bytes((size_t)(w.batch * w.pieces * entries + 1), sizeof(double));
-    w.moments = reel_scratch(play->exec, bytes);
+    w.moments = reel_scratch(play->exec, reel_bytes((size_t)(w.batch * w.pieces * entries + 1), sizeof(double)));
     if (!w.moments) return reel_play_out_of_memory(play);
     reel_parallel(play->exec, w.batch * w.pieces, adjoint_task, &w);
     for (int64_t i = 0; i < w.batch * entries; i++) {
         double sum = 0;
-        for (int64_t p = 0; p < w.pieces; p++) sum += w.moments[(i / entries * w.pieces + p) * entries + i % entries];
+        for (int64_t p = 0; p < w.pieces; p++) {
+            int64_t from = (i / entries * w.pieces + p) * entries + i % entries;
+            sum += w.f32 ? (double)((const float *)w.moments)[from] : ((const double *)w.moments)[from];
+        }
         if (w.f32)
             ((float *)w.theta)[i] = (float)sum;
         else

@@ -46,9 +46,12 @@ typedef struct reel_sample_kernels {
      * + 1), `rest` the other coordinates and the final 1. */
     void (*affine_row_f32)(int axes, const float *theta, const float *x, const float *rest, int64_t n, float *out);
     void (*affine_row_f64)(int axes, const double *theta, const double *x, const double *rest, int64_t n, double *out);
-    /* Of one row: moments[a] = (sum of grid[i, a] x[i], sum of grid[i, a]). */
-    void (*affine_moments_f32)(int axes, const float *grid, const float *x, int64_t n, float moments[3][2]);
-    void (*affine_moments_f64)(int axes, const double *grid, const double *x, int64_t n, double moments[3][2]);
+    /* Its adjoint over rows of a grid of these sizes and coordinates by axis: moments[a, b] = the sum over the points
+     * of grid[point, a] (x, y, z, 1)[b], axes x (axes + 1) numbers. */
+    void (*affine_moments_f32)(int axes, const float *grid, const float *const base[3], const int64_t size[3],
+                               int64_t row, int64_t rows, float *moments);
+    void (*affine_moments_f64)(int axes, const double *grid, const double *const base[3], const int64_t size[3],
+                               int64_t row, int64_t rows, double *moments);
 } reel_sample_kernels;
 
 REEL_DECLARE_KERNELS(sample)
