@@ -8,6 +8,7 @@
 //
 // The same along rows by Winograd's F(m, r): source rows go through B^T when images are turned around, a result row is
 // eight such products for each of its tiles, over input channels and the kernel's rows, and A^T makes results of them.
+// An input gradient is either the same or, where that takes fewer tiles, the adjoint of these steps.
 #include <reel/ops/conv_images.h>
 #include <reel/ops/sizes.h>
 #include <string.h>
@@ -32,14 +33,14 @@ static int64_t fill_tables(const reel_images_pass *p, const int64_t low[3], cons
 {
     const reel_conv_gather *gather = &p->gather;
     const int64_t *size = p->src_size, *kernel = p->kernel, *off = gather->off[2], *tap = gather->tap[2];
-    int64_t volume = reel_conv_volume(kernel), plane = reel_conv_volume(size), panel = p->k.panel, count = 0;
+    int64_t volume = reel_conv_volume(kernel), plane = size[0] * size[1] * p->src_row, panel = p->k.panel, count = 0;
     int64_t begin = low[2], end = high[2], next = (p->crossed ? p->outputs : 1) * volume; /* channel's kernel */
     if (begin == end) return 0;
     for (int64_t c = 0; c < p->inputs; c++)
         for (int64_t i = low[0]; i < high[0]; i++)
             for (int64_t j = low[1]; j < high[1]; j++) {
                 int64_t z = gather->off[0][i] - gather->off[0][low[0]], y = gather->off[1][j] - gather->off[1][low[1]];
-                int64_t from = (c * plane + (z * size[1] + y) * size[2] - off[begin]) * panel;
+                int64_t from = c * plane + (z * size[1] + y) * p->src_row - off[begin] * panel;
                 int64_t row = c * next + (gather->tap[0][i] * kernel[1] + gather->tap[1][j]) * kernel[2];
                 for (int64_t t = begin; t < end; t++, count++) {
                     a_off[count] = row + tap[t];
@@ -49,22 +50,29 @@ static int64_t fill_tables(const reel_images_pass *p, const int64_t low[3], cons
     return count;
 }
 
+/* One output's results in panels that are `b_panel` and `c_panel` apart. */
+static void multiply_row(const reel_images_pass *p, const reel_gemm *gemm, int64_t panels, const void *b,
+                         int64_t b_panel, void *c, int64_t c_panel)
+{
+    p->k.gemm->multiply_row(&(reel_gemm_row) { .depth = gemm->depth,
+                                               .panels = panels,
+                                               .b_panel = b_panel,
+                                               .c_panel = c_panel,
+                                               .a = gemm->a,
+                                               .b = b,
+                                               .bias = gemm->row_bias,
+                                               .a_off = gemm->a_off,
+                                               .b_off = gemm->b_off,
+                                               .c = c,
+                                               .relu = gemm->flags & REEL_GEMM_RELU });
+}
+
 /* The results of one point in all panels of a chunk, `b` and `c` that of the first. */
 static void multiply_point(const reel_images_pass *p, reel_gemm *gemm, int64_t panels, const void *b, int64_t b_panel,
                            void *c, int64_t c_panel)
 {
     if (p->outputs == 1 && gemm->vectors == VECTORS) {
-        p->k.gemm->multiply_row(&(reel_gemm_row) { .depth = gemm->depth,
-                                                   .panels = panels,
-                                                   .b_panel = b_panel,
-                                                   .c_panel = c_panel,
-                                                   .a = gemm->a,
-                                                   .b = b,
-                                                   .bias = gemm->row_bias,
-                                                   .a_off = gemm->a_off,
-                                                   .b_off = gemm->b_off,
-                                                   .c = c,
-                                                   .relu = gemm->flags & REEL_GEMM_RELU });
+        multiply_row(p, gemm, panels, b, b_panel, c, c_panel);
         return;
     }
     for (int64_t i = 0; i < panels; i++) {
@@ -132,15 +140,23 @@ static void multiply_points(const reel_images_band *b, int64_t *tables)
         int64_t low[3], high[3], z = (b->from + line) / grid[1], y = (b->from + line) % grid[1];
         int64_t z0 = reel_images_seen(p, 0, z, &low[0], &high[0]), y0 = reel_images_seen(p, 1, y, &low[1], &high[1]);
         if (y == 0) known[0] = -1;
-        for (int64_t x = 0; x < grid[2]; x++) {
-            int64_t x0 = reel_images_seen(p, 2, x, &low[2], &high[2]), now[4] = { low[1], high[1], low[2], high[2] };
+        for (int64_t x = 0; x < grid[2]; x += p->runs ? grid[2] : 1) {
+            int64_t x0 = p->before + p->gather.off[2][0];
+            if (p->runs)
+                low[2] = 0, high[2] = p->gather.taps[2];
+            else
+                x0 = reel_images_seen(p, 2, x, &low[2], &high[2]);
+            int64_t now[4] = { low[1], high[1], low[2], high[2] };
             if (memcmp(now, known, sizeof now) != 0) {
                 gemm.depth = fill_tables(p, low, high, a_off, b_off);
                 memcpy(known, now, sizeof known);
             }
-            multiply_point(p, &gemm, b->panels,
-                           at(b->src, ((z0 * size[1] + y0) * size[2] + x0) * p->k.panel, p->k.size), b->src_panel,
-                           at(b->sums, (line * grid[2] + x) * p->k.panel, p->k.size), b->sums_panel);
+            const void *src = at(b->src, (z0 * size[1] + y0) * p->src_row + x0 * p->k.panel, p->k.size);
+            char *sums = at(b->sums, (line * grid[2] + x) * p->k.panel, p->k.size);
+            if (p->runs)
+                multiply_row(p, &gemm, grid[2], src, p->gather.step[2] * p->k.panel, sums, p->k.panel);
+            else
+                multiply_point(p, &gemm, b->panels, src, b->src_panel, sums, b->sums_panel);
         }
     }
 }
@@ -184,7 +200,7 @@ static bool cut_bands(reel_images_pass *p, int64_t panels)
     int64_t unit = p->epilogue->pool ? 2 : 1,
             rows = gather->taps[0] * gather->taps[1] * p->src_row; /* that a line sees */
     p->together = smaller(smaller(panels, TOGETHER), larger(1, TOGETHER_BYTES / (p->inputs * rows * size)));
-    if (p->tile) p->together = 1; /* the tables of a row are few */
+    if (p->tile || p->runs) p->together = 1; /* the tables of a row are few */
     int64_t products = p->tile ? p->outputs * REEL_WINOGRAD_ROWS * p->src_row * size : 0; /* of a line */
     p->all_lines = grid[0] * grid[1] / unit * unit;
     int64_t line = p->together * p->outputs * grid[2] * p->k.panel * size;
@@ -223,11 +239,19 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     memcpy(t.size, p->src_size, sizeof t.size);
     memcpy(t.extent, p->src_size, sizeof t.extent);
     p->depth = p->inputs * reel_conv_volume(gather->taps);
-    p->src_row = p->src_size[2] * p->k.panel;
+    if (p->outputs == 1 && !p->tile && gather->place_step[2] == 1 && p->k.panel == VECTORS * p->k.lanes) {
+        p->before = t.before[2] = larger(0, -gather->off[2][0]);
+        int64_t reach = (gather->grid[2] - 1) * gather->step[2] + gather->off[2][gather->taps[2] - 1] + 1;
+        t.extent[2] = (p->before + larger(p->src_size[2], reach)) | 1; /* rows spread over the sets of a cache */
+        p->runs = true;
+    }
+    p->src_row = t.extent[2] * p->k.panel;
     if (p->tile) {
-        p->tiles = t.tiles = blocks(gather->grid[2], p->tile);
-        t.before[2] = -gather->off[2][0];
-        t.extent[2] = t.tiles * p->tile + gather->taps[2] - 1;
+        int64_t results = blocks(gather->grid[2], p->tile), cotangents = blocks(p->src_size[2], p->tile);
+        p->adjoint = t.cotangents = p->crossed && cotangents < results;
+        p->tiles = t.tiles = p->adjoint ? cotangents : results;
+        t.before[2] = p->adjoint ? 0 : -gather->off[2][0];
+        t.extent[2] = t.tiles * p->tile + (p->adjoint ? 0 : gather->taps[2] - 1);
         p->depth = p->inputs * gather->taps[0] * gather->taps[1];
         p->src_row = p->tiles * p->k.panel;
     }
@@ -325,20 +349,26 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, int64_t tile
            lines = met(g, 0) * met(g, 1);
     double from = back ? (double)g->k * out : (double)g->c * in, to = back ? (double)g->c * in : (double)g->k * out;
     int64_t width = back ? g->in[2] : g->out[2], outputs = (fwd ? g->k : g->c) / g->groups;
-    double products = tile ? (double)(REEL_WINOGRAD_ROWS * blocks(width, tile)) : 0; /* of a row */
+    int64_t fewest = back ? smaller(g->in[2], g->out[2]) : width;
+    double products = tile ? (double)(REEL_WINOGRAD_ROWS * blocks(fewest, tile)) : 0; /* of a row */
+    bool runs = !weight && !tile && outputs == 1 && g->n > LANES && g->stride[2] == 1;
     double sums = tile     ? lines * products
                   : weight ? out * taps
+                  : runs   ? lines * (double)(width * g->kernel[2])
                            : lines * met(g, 2),
            few = tile ? 1.3 : 1.15, transforms = 0;
     if (weight)
         few = tile ? 1.7 : g->stride[2] == 1 ? 1.3 : 2;
+    else if (tile && outputs == 1)
+        few = 4;
     else if (outputs < 4 && !tile) /* rows that fill a register tile */
-        few = outputs > 1 || g->n > 2 * LANES ? 2 : 3;
+        few = runs ? 1.7 : outputs > 1 || g->n > 2 * LANES ? 2 : 3;
     if (tile) transforms = 6 * products * (from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width);
     bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
     double turned = panel * (0.5 * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
     double calls = weight ? 0 : (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);
     if (tile) calls *= products / (double)width;
+    if (runs) calls /= 6;
     double cycles = panels * ((sums * pairs * few + transforms) * panel / LANES + 40 * calls + turned);
     if (weight) cycles += pairs * taps * 8;
     if (tile) cycles += 8 * pairs * taps; /* kernels */

@@ -75,8 +75,9 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
         for (int64_t i = 0; i < gather->taps[0]; i++)
             for (int64_t j = 0; j < gather->taps[1]; j++)
                 from[count++] = c * next + (gather->tap[0][i] * p->kernel[1] + gather->tap[1][j]) * p->kernel[2];
+    static const int64_t in_order[] = { 0, 1, 2, 3, 4, 5, 6 };
     int64_t to = (group * REEL_WINOGRAD_ROWS * p->outputs + o) * p->depth;
-    filter(p->k.size, count, gather->taps[2], from, gather->tap[2],
+    filter(p->k.size, count, gather->taps[2], from, p->adjoint ? in_order : gather->tap[2],
            at(p->weight, group * p->outputs * p->inputs * volume + o * own, p->k.size), at(p->filters, to, p->k.size),
            p->outputs * p->depth);
 }
@@ -169,13 +170,17 @@ void reel_images_multiply_tiles(const reel_images_band *b, void *scratch)
                                 .tile = p->tile,
                                 .panel = p->k.panel,
                                 .width = p->gather.grid[2],
+                                .before = p->gather.off[2][p->gather.taps[2] - 1],
                                 .relu = p->epilogue->relu };
     for (int64_t o = 0; o < p->outputs; o++) {
         if (p->epilogue->bias) rows.bias = at(p->epilogue->bias, b->group * p->outputs + o, p->k.size);
         for (int64_t line = 0; line < b->lines; line++) {
             rows.products = at(b->products, line * of_line + o * of_output, p->k.size);
             rows.points = at(b->sums, (o * b->lines + line) * rows.width * p->k.panel, p->k.size);
-            p->k.rows->result(&rows);
+            if (p->adjoint)
+                p->k.rows->image_grad(&rows);
+            else
+                p->k.rows->result(&rows);
         }
     }
 }

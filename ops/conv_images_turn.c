@@ -37,18 +37,22 @@ static void turn_channel(const reel_images_turn *t, int64_t chunk, void *to)
     int64_t plane = reel_conv_volume(size), points = reel_conv_volume(extent), apart = t->channels * plane;
     const void *from = at(t->from, first * apart + chunk % t->channels * plane, t->k->size);
     bool whole = memcmp(size, extent, sizeof t->size) == 0 && before[0] == 0 && before[1] == 0 && before[2] == 0;
-    if (!whole || images < panel) memset(to, 0, (size_t)(points * panel) * t->k->size);
+    if (images < panel) memset(to, 0, (size_t)(points * panel) * t->k->size);
     if (whole) {
         t->k->gemm->transpose(images, plane, from, apart, to, panel);
         return;
     }
-    int64_t length = smaller(size[2], extent[2] - before[2]);
-    for (int64_t z = 0; z < size[0] && z + before[0] < extent[0]; z++)
-        for (int64_t y = 0; y < size[1] && y + before[1] < extent[1] && length > 0; y++)
-            t->k->gemm->transpose(
-                images, length, at(from, (z * size[1] + y) * size[2], t->k->size), apart,
-                at(to, (((z + before[0]) * extent[1] + y + before[1]) * extent[2] + before[2]) * panel, t->k->size),
-                panel);
+    int64_t length = larger(0, smaller(size[2], extent[2] - before[2])), row = extent[2] * panel;
+    for (int64_t i = 0; i < extent[0] * extent[1]; i++, to = at(to, row, t->k->size)) {
+        int64_t z = i / extent[1] - before[0], y = i % extent[1] - before[1];
+        bool inside = z >= 0 && z < size[0] && y >= 0 && y < size[1] && length > 0;
+        int64_t head = inside ? before[2] * panel : row, tail = inside ? (before[2] + length) * panel : row;
+        memset(to, 0, (size_t)head * t->k->size);
+        if (!inside) continue;
+        t->k->gemm->transpose(images, length, at(from, (z * size[1] + y) * size[2], t->k->size), apart,
+                              at(to, head, t->k->size), panel);
+        memset(at(to, tail, t->k->size), 0, (size_t)(row - tail) * t->k->size);
+    }
 }
 
 static void turn_chunk(void *arg, int64_t chunk, int worker)

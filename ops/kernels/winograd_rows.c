@@ -16,7 +16,7 @@
 #include <reel/ops/kernels/simd_end.h>
 // clang-format on
 
-#define KERNELS(t) { .image = image_##t, .result = result_##t, .cotangent = cotangent_##t }
+#define KERNELS(t) { .image = image_##t, .result = result_##t, .cotangent = cotangent_##t, .image_grad = image_grad_##t }
 
 const reel_winograd_rows_kernels REEL_KERNEL_TABLE(winograd_rows) = {
     .f32 = KERNELS(f32),

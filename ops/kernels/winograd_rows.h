@@ -18,15 +18,17 @@ typedef struct reel_winograd_rows {
     int64_t rows, tiles, tile, panel;
     void *points, *products;
     int64_t points_row;
-    int64_t width;    /* result: points of a row, the rest of the last tile is dropped */
-    const void *bias; /* result: one number, or NULL                                   */
+    int64_t width;    /* result, image_grad: points of a row, the rest of the last tile is dropped */
+    int64_t before;   /* image_grad: points of the first tile that are dropped                     */
+    const void *bias; /* result, image_grad: one number, or NULL                                   */
     bool relu;
 } reel_winograd_rows;
 
 typedef struct reel_winograd_rows_of {
     void (*image)(const reel_winograd_rows *rows);  /* B^T d, of points that tile + taps - 1 of a tile are read from */
     void (*result)(const reel_winograd_rows *rows); /* act(A^T m + bias)                                             */
-    void (*cotangent)(const reel_winograd_rows *rows); /* A y */
+    void (*cotangent)(const reel_winograd_rows *rows);  /* A y                                                     */
+    void (*image_grad)(const reel_winograd_rows *rows); /* act(B z + bias), added up where tiles overlap           */
 } reel_winograd_rows_of;
 
 REEL_DECLARE_KERNELS_BY_DTYPE(winograd_rows, reel_winograd_rows_of, reel_winograd_rows_for)
