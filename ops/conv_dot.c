@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The weight gradient of convolutions with few taps: dot products of rows of gy and packed columns, along pixels.
 //
-// gw[k, r] = sum over pixels of gy[k, pixel] * column[r, pixel]: columns are packed a panel of pixels at a time, gy is read
-// where it lies, and sums are kept by lanes.
-// Shares of the pixels are summed apart and added in their order at the end.
+// gw[k, r] = sum over pixels of gy[k, pixel] * column[r, pixel]: columns are packed a panel of pixels at a time, gy is
+// read where it lies, and sums are kept by lanes. Shares of the pixels are summed apart and added in their order at the
+// end.
 #include <reel/ops/conv_algo.h>
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
@@ -34,11 +34,10 @@ static void share_chunk(void *arg, int64_t chunk, int worker)
     const reel_conv_geom *g = p->g;
     int64_t group = chunk % g->groups, share = chunk / g->groups;
     char *panel = p->scratch + (size_t)worker * p->scratch_size, *sums = panel + p->sums_at;
-    memset(sums, 0, (size_t)(p->k * p->rows * p->lanes) * p->size);
     reel_conv_columns columns = p->columns;
     columns.src = at(columns.src, group * p->c * columns.src_c, p->size);
     int64_t end = smaller(g->n * p->of_image, (share + 1) * p->share);
-    for (int64_t i = share * p->share; i < end; i++) {
+    for (int64_t first = share * p->share, i = first; i < end; i++) {
         int64_t n = i / p->of_image, q = i % p->of_image * p->width, width = smaller(p->volume - q, p->width);
         for (int64_t j = 0; j < width; j += REEL_CONV_PANEL)
             p->conv->pack(&columns, n * p->volume + q + j, (int)smaller(width - j, REEL_CONV_PANEL), 0, p->rows,
@@ -54,7 +53,8 @@ static void share_chunk(void *arg, int64_t chunk, int worker)
                                         .gy_k = p->volume,
                                         .column = panel,
                                         .row_off = p->row_off,
-                                        .sums = sums });
+                                        .sums = sums,
+                                        .fresh = i == first });
     }
     p->conv->add_lanes(p->k * p->rows, 1, 0, sums, at(p->sums, (share * g->groups + group) * p->k * p->rows, p->size));
 }
@@ -138,9 +138,9 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     (void)kind;
     double pixels = (double)g->n * (double)reel_conv_volume(g->out),
            rows = (double)(g->c * reel_conv_volume(g->kernel));
-    return 2000 + (pixels * rows * (double)(g->k / g->groups) / 16 * 1.3 + pixels * rows * 0.4 + pixels * (double)(g->k / g->groups) * 0.6) / 3.6;
+    return 2000 + (pixels * rows * (double)(g->k / g->groups) / 16 * 1.3 + pixels * rows * 0.4 +
+                   pixels * (double)(g->k / g->groups) * 0.6) /
+                      3.6;
 }
 
-const reel_conv_impl reel_conv_dots = {
-    .name = "im2col", .supports = supports, .cost = cost, .run = run
-};
+const reel_conv_impl reel_conv_dots = { .name = "im2col", .supports = supports, .cost = cost, .run = run };

@@ -112,11 +112,9 @@ static void unpack_pooled(const reel_images_pass *p, int64_t image, int64_t grou
         }
     unpack(p, image, group, point, points, sums);
     for (int64_t o = 0; o < p->outputs && pool->taps; o++)
-        for (int64_t l = 0; l < here; l++) {
-            uint8_t *to = pool->taps + ((image + l) * channels + group * p->outputs + o) * p->places.dst_c + point;
-            const uint8_t *from = taps + o * points * panel + l;
-            for (int64_t q = 0; q < points; q++) to[q] = from[q * panel];
-        }
+        p->k.conv->unpack_taps(points, here, taps + o * points * panel, panel,
+                               pool->taps + (image * channels + group * p->outputs + o) * p->places.dst_c + point,
+                               channels * p->places.dst_c);
 }
 
 /* The results of a band, point by point, with room for the tables. */
@@ -213,7 +211,7 @@ static bool cut_bands(reel_images_pass *p, int64_t panels)
     p->products_at = p->sums_at + (size_t)blocks(p->lines * line, 64) * 64;
     p->taps_at = p->products_at + (size_t)blocks(p->lines * products, 64) * 64;
     int64_t taps = p->epilogue->pool ? p->outputs * (p->lines / 2) * (grid[2] / 2) * p->k.panel : 0;
-    p->scratch_size = p->taps_at + (size_t)blocks(taps, 64) * 64;
+    p->scratch_size = p->taps_at + (size_t)blocks(taps + 8, 64) * 64; /* which are read eight at a time */
     p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
     return p->scratch != NULL;
 }

@@ -15,6 +15,7 @@ typedef struct weights {
     int64_t tile, products;         /* of a row's tile; 1 without tiles */
     int64_t count, x_line, gy_line; /* elements of a row that meet, of a row of x, of gy; with tiles of one product */
     int64_t shares, parts, extent[3];
+    bool fresh;               /* the first images of every share */
     const int64_t *row_off;   /* of each row in the turned images */
     void *x, *gy;             /* turned: [share]... */
     void *sums, *totals, *gw; /* sums: [share][product][output][row][lane]; totals, of tiles: [product][output][row] */
@@ -50,6 +51,7 @@ static void dot_chunk(void *arg, int64_t chunk, int worker)
         int64_t first = (z * g->stride[0] * p->extent[1] + y * g->stride[1]) * p->x_line;
         for (int64_t line = 0; line < lines; line += at_once) {
             dot.lines = smaller(at_once, lines - line);
+            dot.fresh = p->fresh && i == 0 && line == 0;
             dot.gy = at(gy, (i * lines + line) * dot.gy_line, p->k.size);
             dot.column = at(x, first + line * dot.column_line, p->k.size);
             p->k.conv->dot(&dot);
@@ -131,12 +133,12 @@ bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, 
     p.sums = reel_scratch(exec, sums);
     if (tile) p.totals = reel_scratch(exec, reel_bytes((size_t)(p.products * g->k * p.rows), p.k.size));
     if (!p.row_off || !p.x || !p.gy || !p.sums || (tile && !p.totals)) return false;
-    memset(p.sums, 0, sums);
     for (int64_t first = 0; first < g->n; first += p.shares * panel) {
         of_x.n = of_gy.n = smaller(g->n - first, p.shares * panel);
         of_x.from = at(call->a, first * g->c * in, p.k.size);
         of_gy.from = at(call->b, first * g->k * out, p.k.size);
         if (!reel_images_turn_all(&of_x) || !reel_images_turn_all(&of_gy)) return false;
+        p.fresh = first == 0;
         reel_parallel(exec, blocks(of_x.n, panel) * g->groups * p.parts * p.products, dot_chunk, &p);
     }
     reel_parallel(exec, g->k, add_chunk, &p);

@@ -37,13 +37,15 @@ typedef struct reel_conv_band {
 } reel_conv_band;
 
 /* sums[k][r] (vectors, by lanes) += gy[k][p] * column[row_off[r] + p] over p < count of each of `lines` lines, for
- * `outputs` k and `rows` r. Columns are read to the end of the vector that `count` ends in, and finite there; gy is not. */
+ * `outputs` k and `rows` r, from zeros on if `fresh`. Columns are read to the end of the vector that `count` ends in, and
+ * finite there; gy is not. */
 typedef struct reel_conv_dot {
     int64_t count, lines, outputs, rows;
     const void *gy, *column;
     int64_t gy_k, gy_line, column_line; /* elements from one output, or line, to the next */
     const int64_t *row_off;
     void *sums; /* [outputs][rows] vectors */
+    bool fresh;
 } reel_conv_dot;
 
 typedef struct reel_conv_kernels_of {
@@ -64,6 +66,8 @@ typedef struct reel_conv_kernels_of {
                         uint8_t *taps);
     void (*pad)(const reel_conv_band *band);
     void (*dot)(const reel_conv_dot *dot);
+    /* to[image * apart + q] = taps[q * panel + image] for q < points, image < images. */
+    void (*unpack_taps)(int64_t points, int64_t images, const uint8_t *taps, int64_t panel, uint8_t *to, int64_t apart);
     /* to[i] = the sum of the lanes of the sum of the vectors from[i] of all shares, `apart` elements apart, for i < count. */
     void (*add_lanes)(int64_t count, int64_t shares, int64_t apart, const void *from, void *to);
 } reel_conv_kernels_of;
