@@ -112,9 +112,9 @@ static void unpack_pooled(const reel_images_pass *p, int64_t image, int64_t grou
         }
     unpack(p, image, group, point, points, sums);
     for (int64_t o = 0; o < p->outputs && pool->taps; o++)
-        p->k.conv->unpack_taps(points, here, taps + o * points * panel, panel,
-                               pool->taps + (image * channels + group * p->outputs + o) * p->places.dst_c + point,
-                               channels * p->places.dst_c);
+        reel_images_unpack_taps(points, here, taps + o * points * panel, panel,
+                                pool->taps + (image * channels + group * p->outputs + o) * p->places.dst_c + point,
+                                channels * p->places.dst_c);
 }
 
 /* The results of a band, point by point, with room for the tables. */

@@ -41,6 +41,10 @@ int64_t reel_images_points(const reel_images_turn *turn);
 /* False when memory is short. */
 bool reel_images_turn_all(const reel_images_turn *turn);
 
+/* to[image * apart + q] = taps[q * panel + image] for q < points, image < images; reads eight taps at a time. */
+void reel_images_unpack_taps(int64_t points, int64_t images, const uint8_t *taps, int64_t panel, uint8_t *to,
+                             int64_t apart);
+
 /* The results of a tile of `taps` taps in a row, if F(., taps) has REEL_WINOGRAD_ROWS products; else 0. */
 static inline int64_t reel_images_tile(int64_t taps)
 {

@@ -92,3 +92,30 @@ bool reel_images_turn_all(const reel_images_turn *t)
     reel_parallel(exec, blocks(t->n, t->k->panel) * t->channels, turn_chunk, &job);
     return true;
 }
+
+/* By blocks of eight bytes by eight, whose rows exchange halves, quarters and eighths. */
+void reel_images_unpack_taps(int64_t points, int64_t images, const uint8_t *taps, int64_t panel, uint8_t *to,
+                             int64_t apart)
+{
+    static const uint64_t low[] = { 0x00000000ffffffff, 0x0000ffff0000ffff, 0x00ff00ff00ff00ff };
+    int64_t q = 0;
+    for (; q + 8 <= points && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__; q += 8)
+        for (int64_t image = 0; image < images; image += 8) {
+            uint64_t row[8];
+            for (int i = 0; i < 8; i++) memcpy(&row[i], taps + (q + i) * panel + image, 8);
+#pragma GCC unroll 3
+            for (int round = 0; round < 3; round++) {
+                int apart_by = 4 >> round;
+#pragma GCC unroll 8
+                for (int i = 0; i < 8; i++) {
+                    if (i & apart_by) continue;
+                    uint64_t changed = ((row[i] >> 8 * apart_by) ^ row[i + apart_by]) & low[round];
+                    row[i + apart_by] ^= changed;
+                    row[i] ^= changed << 8 * apart_by;
+                }
+            }
+            for (int i = 0; i < 8 && image + i < images; i++) memcpy(to + (image + i) * apart + q, &row[i], 8);
+        }
+    for (; q < points; q++)
+        for (int64_t image = 0; image < images; image++) to[image * apart + q] = taps[q * panel + image];
+}

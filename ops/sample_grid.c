@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Grids of sampling positions: affine, its adjoint, and projective made of it.
 #include <reel/core/op.h>
-#include <reel/ops/kernels/sample.h>
+#include <reel/ops/kernels/affine.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/sample.h>
 #include <reel/ops/shape.h>
+#include <reel/ops/sizes.h>
 #include <reel/ops/table.h>
 #include <string.h>
 
@@ -55,8 +56,8 @@ static bool affine_infer(reel_infer *infer)
 
 // Rows of points of a whole batch, cut into pieces of whole rows.
 typedef struct work {
-    const reel_sample_kernels *kernels;
-    bool f32;
+    const reel_affine_kernels_of *kernels;
+    size_t item; // of the grid's dtype
     int axes;
     int64_t size[3]; // W, H, D
     int64_t batch, rows, rows_by, pieces;
@@ -65,23 +66,32 @@ typedef struct work {
     char *moments; // by piece: axes x (axes + 1) of the grid's dtype
 } work;
 
+static double get(const work *w, const void *from, int64_t i)
+{
+    return w->item == sizeof(float) ? (double)((const float *)from)[i] : ((const double *)from)[i];
+}
+
+static void put(const work *w, void *to, int64_t i, double value)
+{
+    if (w->item == sizeof(float))
+        ((float *)to)[i] = (float)value;
+    else
+        ((double *)to)[i] = value;
+}
+
 static void fill_base(const work *w, int axis, bool align_corners)
 {
     int64_t n = w->size[axis];
-    for (int64_t i = 0; i < n; i++) {
-        double v = align_corners ? (n > 1 ? (double)(2 * i - (n - 1)) / (double)(n - 1) : 0)
-                                 : (double)(2 * i + 1 - n) / (double)n;
-        if (w->f32)
-            ((float *)w->base[axis])[i] = (float)v;
-        else
-            ((double *)w->base[axis])[i] = v;
-    }
+    for (int64_t i = 0; i < n; i++)
+        put(w, w->base[axis], i,
+            align_corners ? (n > 1 ? (double)(2 * i - (n - 1)) / (double)(n - 1) : 0)
+                          : (double)(2 * i + 1 - n) / (double)n);
 }
 
 static bool work_begin(const reel_play *play, const reel_buffer *theta, const reel_buffer *grid, work *w)
 {
     const grid_attrs *a = play->attrs;
-    *w = (work) { .kernels = reel_sample_kernels_for(play->exec->isa), .f32 = grid->dtype == REEL_F32 };
+    *w = (work) { .kernels = reel_affine_of(play->exec->isa, grid->dtype), .item = reel_dtype_size(grid->dtype) };
     w->axes = grid->ndim - 2;
     w->batch = grid->shape[0];
     w->rows = 1;
@@ -101,35 +111,18 @@ static bool work_begin(const reel_play *play, const reel_buffer *theta, const re
     return true;
 }
 
-// The coordinates of a row other than x, and the final 1.
-static void rest_of(const work *w, int64_t row, double rest[3])
-{
-    for (int k = 1; k < w->axes; k++) {
-        int64_t i = k == 1 ? row % w->size[1] : row / w->size[1];
-        rest[k - 1] = w->f32 ? (double)((const float *)w->base[k])[i] : ((const double *)w->base[k])[i];
-    }
-    rest[w->axes - 1] = 1;
-}
-
 static void affine_task(void *arg, int64_t chunk, int worker)
 {
     const work *w = arg;
-    int64_t n = chunk / w->pieces, first = chunk % w->pieces * w->rows_by;
-    int64_t end = first + w->rows_by < w->rows ? first + w->rows_by : w->rows;
-    int64_t theta = n * w->axes * (w->axes + 1);
+    int64_t n = chunk / w->pieces, first = chunk % w->pieces * w->rows_by, end = smaller(first + w->rows_by, w->rows);
     (void)worker;
     for (int64_t row = first; row < end; row++) {
-        int64_t at = (n * w->rows + row) * w->size[0] * w->axes;
-        double rest[3];
-        rest_of(w, row, rest);
-        if (w->f32) {
-            float narrow[3] = { (float)rest[0], (float)rest[1], w->axes == 3 ? (float)rest[2] : 0 };
-            w->kernels->affine_row_f32(w->axes, (const float *)w->theta + theta, (const float *)w->base[0], narrow,
-                                       w->size[0], (float *)w->grid + at);
-        } else {
-            w->kernels->affine_row_f64(w->axes, (const double *)w->theta + theta, (const double *)w->base[0], rest,
-                                       w->size[0], (double *)w->grid + at);
-        }
+        double rest[3]; // the coordinates other than x, and 1, in the grid's dtype
+        put(w, rest, 0, get(w, w->base[1], row % w->size[1]));
+        if (w->axes == 3) put(w, rest, 1, get(w, w->base[2], row / w->size[1]));
+        put(w, rest, w->axes - 1, 1);
+        w->kernels->row(w->axes, at(w->theta, n * w->axes * (w->axes + 1), w->item), w->base[0], rest, w->size[0],
+                        at(w->grid, (n * w->rows + row) * w->size[0] * w->axes, w->item));
     }
 }
 
@@ -174,15 +167,10 @@ static void adjoint_task(void *arg, int64_t chunk, int worker)
 {
     const work *w = arg;
     int64_t n = chunk / w->pieces, first = chunk % w->pieces * w->rows_by;
-    int64_t rows = w->rows - first < w->rows_by ? w->rows - first : w->rows_by;
-    int64_t at = (n * w->rows + first) * w->size[0] * w->axes, to = chunk * w->axes * (w->axes + 1);
     (void)worker;
-    if (w->f32)
-        w->kernels->affine_moments_f32(w->axes, (const float *)w->grid + at, (const float *const *)w->base, w->size,
-                                       first, rows, (float *)w->moments + to);
-    else
-        w->kernels->affine_moments_f64(w->axes, (const double *)w->grid + at, (const double *const *)w->base, w->size,
-                                       first, rows, (double *)w->moments + to);
+    w->kernels->moments(w->axes, at(w->grid, (n * w->rows + first) * w->size[0] * w->axes, w->item), w->base, w->size,
+                        first, smaller(w->rows_by, w->rows - first),
+                        at(w->moments, chunk * w->axes * (w->axes + 1), w->item));
 }
 
 static bool adjoint_play(const reel_play *play)
@@ -190,19 +178,14 @@ static bool adjoint_play(const reel_play *play)
     work w;
     if (!work_begin(play, &play->out[0], &play->in[0], &w)) return false;
     int64_t entries = w.axes * (w.axes + 1);
-    w.moments = reel_scratch(play->exec, reel_bytes((size_t)(w.batch * w.pieces * entries + 1), sizeof(double)));
+    w.moments = reel_scratch(play->exec, reel_bytes((size_t)(w.batch * w.pieces * entries + 1), w.item));
     if (!w.moments) return reel_play_out_of_memory(play);
     reel_parallel(play->exec, w.batch * w.pieces, adjoint_task, &w);
     for (int64_t i = 0; i < w.batch * entries; i++) {
         double sum = 0;
-        for (int64_t p = 0; p < w.pieces; p++) {
-            int64_t from = (i / entries * w.pieces + p) * entries + i % entries;
-            sum += w.f32 ? (double)((const float *)w.moments)[from] : ((const double *)w.moments)[from];
-        }
-        if (w.f32)
-            ((float *)w.theta)[i] = (float)sum;
-        else
-            ((double *)w.theta)[i] = sum;
+        for (int64_t p = 0; p < w.pieces; p++)
+            sum += get(&w, w.moments, (i / entries * w.pieces + p) * entries + i % entries);
+        put(&w, w.theta, i, sum);
     }
     return true;
 }

@@ -49,32 +49,6 @@ static void place_runs(const reel_conv_columns *columns, run *runs, int count)
     }
 }
 
-/* By blocks of eight bytes by eight, whose rows exchange halves, quarters and eighths. */
-static void unpack_taps(int64_t points, int64_t images, const uint8_t *taps, int64_t panel, uint8_t *to, int64_t apart)
-{
-    static const uint64_t low[] = { 0x00000000ffffffff, 0x0000ffff0000ffff, 0x00ff00ff00ff00ff };
-    int64_t q = 0;
-    for (; q + 8 <= points && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__; q += 8)
-        for (int64_t image = 0; image < images; image += 8) {
-            uint64_t row[8];
-            for (int i = 0; i < 8; i++) memcpy(&row[i], taps + (q + i) * panel + image, 8);
-#pragma GCC unroll 3
-            for (int round = 0; round < 3; round++) {
-                int apart_by = 4 >> round;
-#pragma GCC unroll 8
-                for (int i = 0; i < 8; i++) {
-                    if (i & apart_by) continue;
-                    uint64_t changed = ((row[i] >> 8 * apart_by) ^ row[i + apart_by]) & low[round];
-                    row[i + apart_by] ^= changed;
-                    row[i] ^= changed << 8 * apart_by;
-                }
-            }
-            for (int i = 0; i < 8 && image + i < images; i++) memcpy(to + (image + i) * apart + q, &row[i], 8);
-        }
-    for (; q < points; q++)
-        for (int64_t image = 0; image < images; image++) to[image * apart + q] = taps[q * panel + image];
-}
-
 // clang-format off
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
@@ -96,7 +70,6 @@ static void unpack_taps(int64_t points, int64_t images, const uint8_t *taps, int
     {                                                                                                                  \
         .pack = pack_##t, .unpack = unpack_##t, .unpack_turned = unpack_turned_##t, .pad = pad_##t, .dot = dot_##t,    \
         .add_lanes = add_lanes_##t, .pack_weights = pack_weights_##t, .pool_turned = pool_turned_##t,                  \
-        .unpack_taps = unpack_taps,                                                                                    \
     }
 
 const reel_conv_kernels REEL_KERNEL_TABLE(conv) = {

@@ -66,8 +66,6 @@ typedef struct reel_conv_kernels_of {
                         uint8_t *taps);
     void (*pad)(const reel_conv_band *band);
     void (*dot)(const reel_conv_dot *dot);
-    /* to[image * apart + q] = taps[q * panel + image] for q < points, image < images. */
-    void (*unpack_taps)(int64_t points, int64_t images, const uint8_t *taps, int64_t panel, uint8_t *to, int64_t apart);
     /* to[i] = the sum of the lanes of the sum of the vectors from[i] of all shares, `apart` elements apart, for i < count. */
     void (*add_lanes)(int64_t count, int64_t shares, int64_t apart, const void *from, void *to);
 } reel_conv_kernels_of;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Kernels of grids and sampling for both dtypes.
+// Kernels of sampling for both dtypes.
 #include <reel/ops/kernels/sample.h>
 #include <string.h>
 #if defined(REEL_ISA_IS_AVX512) || defined(REEL_ISA_IS_AVX2)
@@ -10,21 +10,25 @@
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/shuffle_begin.h>
+#include <reel/ops/kernels/sample_points.inc>
 #include <reel/ops/kernels/sample.inc>
 #include <reel/ops/kernels/sample_pairs.inc>
 #include <reel/ops/kernels/sample_quads.inc>
 #include <reel/ops/kernels/sample_taps.inc>
-#include <reel/ops/kernels/sample_affine.inc>
+#undef INLINE
+#undef COLD
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/shuffle_begin.h>
+#include <reel/ops/kernels/sample_points.inc>
 #include <reel/ops/kernels/sample.inc>
 #include <reel/ops/kernels/sample_pairs.inc>
 #include <reel/ops/kernels/sample_taps.inc>
-#include <reel/ops/kernels/sample_affine.inc>
+#undef INLINE
+#undef COLD
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 // clang-format on
@@ -34,8 +38,4 @@ const reel_sample_kernels REEL_KERNEL_TABLE(sample) = {
     .sample_f64 = sample_f64,
     .backward_f32 = backward_f32,
     .backward_f64 = backward_f64,
-    .affine_row_f32 = affine_row_f32,
-    .affine_row_f64 = affine_row_f64,
-    .affine_moments_f32 = affine_moments_f32,
-    .affine_moments_f64 = affine_moments_f64,
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Kernels of grids and sampling: one image [C, D, H, W] (D = 1 in 2-D) and a run of its grid's points.
+// Kernels of sampling: one image [C, D, H, W] (D = 1 in 2-D) and a run of its grid's points.
 #ifndef REEL_OPS_KERNELS_SAMPLE_H
 #define REEL_OPS_KERNELS_SAMPLE_H
 
@@ -42,16 +42,6 @@ typedef struct reel_sample_kernels {
                          int64_t y_channel, float *x_out, float *out, float *room);
     void (*backward_f64)(const reel_sample *s, const double *x, const double *grid, int64_t n, const double *y,
                          int64_t y_channel, double *x_out, double *out, double *room);
-    /* One row of an affine grid: out[i, a] = sum over b of theta[a, b] (x[i], rest)[b] for i < n; theta is axes x (axes
-     * + 1), `rest` the other coordinates and the final 1. */
-    void (*affine_row_f32)(int axes, const float *theta, const float *x, const float *rest, int64_t n, float *out);
-    void (*affine_row_f64)(int axes, const double *theta, const double *x, const double *rest, int64_t n, double *out);
-    /* Its adjoint over rows of a grid of these sizes and coordinates by axis: moments[a, b] = the sum over the points
-     * of grid[point, a] (x, y, z, 1)[b], axes x (axes + 1) numbers. */
-    void (*affine_moments_f32)(int axes, const float *grid, const float *const base[3], const int64_t size[3],
-                               int64_t row, int64_t rows, float *moments);
-    void (*affine_moments_f64)(int axes, const double *grid, const double *const base[3], const int64_t size[3],
-                               int64_t row, int64_t rows, double *moments);
 } reel_sample_kernels;
 
 REEL_DECLARE_KERNELS(sample)
