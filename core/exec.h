@@ -15,6 +15,7 @@ typedef struct reel_exec {
     reel_isa isa;
     int threads;   /* threads a parallel region may use; never a reason to cut work differently */
     void *scratch; /* private: the scratch allocations of the running op */
+    const char **method; /* private: where a play says how it went about it, for a profile; NULL when none is taken */
 } reel_exec;
 
 /* One piece of parallel work: `chunk` counts from 0, `worker` is below exec->threads and is for scratch only. */

@@ -28,6 +28,7 @@ struct reel_profile {
     struct reel_profile *next; /* of the context's */
     reel_ctx *ctx;
     int64_t start, end;
+    const char *method; /* of the op that is being played; NULL */
     profile_row *rows;
     int64_t n_rows, rows_capacity;
     profile_event *events;
@@ -62,21 +63,24 @@ static int32_t row_of(reel_profile *p, reel_span_kind kind, const char *name)
     char *copy = reel_pool_alloc(p->ctx, bytes);
     if (!copy) return -1;
     memcpy(copy, name, bytes);
-    p->rows[p->n_rows] = (profile_row){ .name = copy, .hash = hash, .kind = kind, .sum = { .name = copy } };
+    p->rows[p->n_rows] = (profile_row) { .name = copy, .hash = hash, .kind = kind, .sum = { .name = copy } };
     return (int32_t)p->n_rows++;
 }
 
-static bool note(reel_profile *p, int64_t start, int64_t end, reel_span_kind kind, const char *name, double bytes, double flops)
+static bool note(reel_profile *p, int64_t start, int64_t end, reel_span_kind kind, const char *name, double bytes,
+                 double flops)
 {
     int32_t row = row_of(p, kind, name);
-    if (row < 0 || !reel_grow(p->ctx, &p->events, &p->events_capacity, p->n_events + 1, sizeof *p->events)) return false;
+    if (row < 0 || !reel_grow(p->ctx, &p->events, &p->events_capacity, p->n_events + 1, sizeof *p->events))
+        return false;
     reel_profile_row *sum = &p->rows[row].sum;
     sum->calls++;
     sum->seconds += 1e-9 * (double)(end - start);
     sum->bytes += bytes;
     sum->flops += flops;
-    p->events[p->n_events++] =
-        (profile_event){ .start = start - p->start, .end = end - p->start, .bytes = bytes, .flops = flops, .row = row };
+    p->events[p->n_events++] = (profile_event) {
+        .start = start - p->start, .end = end - p->start, .bytes = bytes, .flops = flops, .row = row
+    };
     return true;
 }
 
@@ -103,8 +107,11 @@ bool reel_profile_op(reel_ctx *ctx, int64_t start, const reel_play *play, const 
     memcpy(of.dim, result->shape, (size_t)of.ndim * sizeof of.dim[0]);
     for (int k = 0; next && k < play->next->n_out; k++)
         bytes += (double)play->next->out[k].numel * (double)reel_dtype_size(play->next->out[k].dtype);
-    snprintf(name, sizeof name, "%s%s%s%s%s %s %s", play->op->name, play->relu ? " + relu" : "", next ? " + " : "", next ? next->name : "",
-             next && play->next->relu ? " + relu" : "", reel_dtype_name(result->dtype), reel_shape_format(of, shape));
+    const char *method = ctx->profile->method;
+    ctx->profile->method = NULL;
+    snprintf(name, sizeof name, "%s%s%s%s%s %s %s%s%s", play->op->name, play->relu ? " + relu" : "", next ? " + " : "",
+             next ? next->name : "", next && play->next->relu ? " + relu" : "", reel_dtype_name(result->dtype),
+             reel_shape_format(of, shape), method ? " by " : "", method ? method : "");
     return note(ctx->profile, start, end, REEL_SPAN_OP, name, bytes, flops + (play->relu ? (double)result->numel : 0));
 }
 
@@ -129,7 +136,8 @@ bool reel_profile_group(reel_ctx *ctx, int64_t start, const reel_plan *plan, con
     reel_shape of = { .ndim = group->ndim };
     memcpy(of.dim, group->shape, (size_t)of.ndim * sizeof of.dim[0]);
     const reel_plan_value *result = &plan->values[group->operands[group->ops[group->n_ops - 1].out].value];
-    snprintf(name + at, sizeof name - at, " %s %s", reel_dtype_name((reel_dtype)result->dtype), reel_shape_format(of, shape));
+    snprintf(name + at, sizeof name - at, " %s %s", reel_dtype_name((reel_dtype)result->dtype),
+             reel_shape_format(of, shape));
     return note(ctx->profile, start, end, REEL_SPAN_OP, name, bytes, (double)group->numel * group->n_ops);
 }
 
@@ -138,11 +146,13 @@ bool reel_profile_group(reel_ctx *ctx, int64_t start, const reel_plan *plan, con
 bool reel_profile_begin(reel_ctx *ctx)
 {
     if (!ctx || ctx->error) return false;
-    if (ctx->profile) return reel_fail(ctx, REEL_ERROR_CONTEXT, "profile_begin: a profile is being taken already") != NULL;
+    if (ctx->profile)
+        return reel_fail(ctx, REEL_ERROR_CONTEXT, "profile_begin: a profile is being taken already") != NULL;
     reel_profile *p = reel_pool_alloc(ctx, sizeof *p);
     if (!p) return false;
-    *p = (reel_profile){ .ctx = ctx, .next = ctx->profiles };
+    *p = (reel_profile) { .ctx = ctx, .next = ctx->profiles };
     ctx->profiles = ctx->profile = p;
+    ctx->exec.method = &p->method;
     p->start = p->end = reel_profile_clock();
     return true;
 }
@@ -151,15 +161,19 @@ reel_profile *reel_profile_end(reel_ctx *ctx)
 {
     if (!ctx) return NULL;
     reel_profile *p = ctx->profile;
-    if (!p) return reel_fail(ctx, REEL_ERROR_CONTEXT, "profile_end: no profile is being taken; begin one with reel_profile_begin");
+    if (!p)
+        return reel_fail(ctx, REEL_ERROR_CONTEXT,
+                         "profile_end: no profile is being taken; begin one with reel_profile_begin");
     p->end = reel_profile_clock();
     ctx->profile = NULL;
+    ctx->exec.method = NULL;
     if (p->n_rows == 0) return p;
     p->sorted = reel_pool_alloc(ctx, (size_t)p->n_rows * sizeof *p->sorted);
     for (int64_t i = 0; p->sorted && i < p->n_rows; i++) {
         if (p->rows[i].kind != REEL_SPAN_OP) continue;
         int at = p->n_sorted++;
-        for (; at > 0 && p->rows[p->sorted[at - 1]].sum.seconds < p->rows[i].sum.seconds; at--) p->sorted[at] = p->sorted[at - 1];
+        for (; at > 0 && p->rows[p->sorted[at - 1]].sum.seconds < p->rows[i].sum.seconds; at--)
+            p->sorted[at] = p->sorted[at - 1];
         p->sorted[at] = (int32_t)i;
     }
     return p;
@@ -172,7 +186,10 @@ void reel_profile_free(reel_profile *p)
     reel_profile **link = &ctx->profiles;
     while (*link != p) link = &(*link)->next;
     *link = p->next;
-    if (ctx->profile == p) ctx->profile = NULL;
+    if (ctx->profile == p) {
+        ctx->profile = NULL;
+        ctx->exec.method = NULL;
+    }
     for (int64_t i = 0; i < p->n_rows; i++) reel_pool_free(ctx, p->rows[i].name, strlen(p->rows[i].name) + 1);
     if (p->sorted) reel_pool_free(ctx, p->sorted, (size_t)p->n_rows * sizeof *p->sorted);
     if (p->rows) reel_pool_free(ctx, p->rows, (size_t)p->rows_capacity * sizeof *p->rows);
@@ -186,7 +203,7 @@ int reel_profile_rows(const reel_profile *p) { return p ? p->n_sorted : 0; }
 
 reel_profile_row reel_profile_row_at(const reel_profile *p, int i)
 {
-    if (!p || i < 0 || i >= p->n_sorted) return (reel_profile_row){ 0 };
+    if (!p || i < 0 || i >= p->n_sorted) return (reel_profile_row) { 0 };
     return p->rows[p->sorted[i]].sum;
 }
 
@@ -228,11 +245,12 @@ bool reel_profile_write_table(const reel_profile *p, FILE *file)
         write_line(file, &row, whole, row.name);
     }
     write_line(file, &ops, whole, "all ops");
-    fprintf(file, "%12.3f %6.1f %8lld %8s %8s  plans made\n", plans.seconds * 1e3, whole > 0 ? 100 * plans.seconds / whole : 0,
-            (long long)plans.calls, "", "");
+    fprintf(file, "%12.3f %6.1f %8lld %8s %8s  plans made\n", plans.seconds * 1e3,
+            whole > 0 ? 100 * plans.seconds / whole : 0, (long long)plans.calls, "", "");
     fprintf(file, "%12.3f %6.1f %8s %8s %8s  everything else: recording, gradients, the program\n", rest.seconds * 1e3,
             whole > 0 ? 100 * rest.seconds / whole : 0, "", "", "");
-    if (fflush(file) || ferror(file)) return reel_fail(p->ctx, REEL_ERROR_IO, "profile_write_table: the file cannot be written") != NULL;
+    if (fflush(file) || ferror(file))
+        return reel_fail(p->ctx, REEL_ERROR_IO, "profile_write_table: the file cannot be written") != NULL;
     return true;
 }
 
@@ -256,7 +274,8 @@ bool reel_profile_write_trace(const reel_profile *p, const char *path)
         for (int64_t i = 0; i < p->n_events; i++) {
             const profile_event *e = &p->events[i];
             const profile_row *row = &p->rows[e->row];
-            reel_writer_print(&w, "%s\n{\"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"cat\": \"%s\", \"name\": ", i ? "," : "",
+            reel_writer_print(&w,
+                              "%s\n{\"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"cat\": \"%s\", \"name\": ", i ? "," : "",
                               kinds[row->kind]);
             put_json_text(&w, row->name);
             reel_writer_print(&w, ", \"ts\": %.3f, \"dur\": %.3f, \"args\": {\"bytes\": %.0f, \"flops\": %.0f}}",

@@ -12,7 +12,7 @@ typedef struct reel_profile reel_profile;
 
 /* All plays of one op, or of one group of ops that were played in one pass, with results of one shape. */
 typedef struct reel_profile_row {
-    const char *name; /* "conv2d + relu float32 [64, 8, 22, 22]"; lives as long as the profile         */
+    const char *name; /* "conv2d + relu float32 [64, 8, 22, 22] by images"; lives as long as the profile */
     int64_t calls;
     double seconds;
     double bytes; /* of memory read and written, every operand once a call; what stays in a tile is free  */

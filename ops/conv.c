@@ -208,7 +208,8 @@ static bool play_conv(const reel_play *play)
         if (play->next->n_out > 1) pool.taps = play->next->out[1].data;
         epilogue.pool = &pool;
         const reel_conv_impl *impl = reel_conv_pooling(&g, a->algo);
-        ok = impl->run(impl, play->exec, &(reel_conv_call) { &g, REEL_CONV_FORWARD, x->data, w->data, &epilogue, NULL });
+        ok = reel_conv_run(impl, play->exec,
+                           &(reel_conv_call) { &g, REEL_CONV_FORWARD, x->data, w->data, &epilogue, NULL });
     } else {
         ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
     }
@@ -227,10 +228,12 @@ static bool folds_conv(const reel_op_pair *fold)
     const reel_conv_attrs *a = fold->attrs;
     reel_tensor *result = fold->tensors[fold->n_in];
     reel_shape x, w, y;
-    reel_buffer in = buffer_of(fold->tensors[0], &x), weight = buffer_of(fold->tensors[1], &w), out = buffer_of(result, &y);
+    reel_buffer in = buffer_of(fold->tensors[0], &x), weight = buffer_of(fold->tensors[1], &w),
+                out = buffer_of(result, &y);
     if (a->rank != 2 || x.ndim != 4 || reel_numel(result) == 0 || reel_numel(fold->tensors[0]) == 0) return false;
     reel_conv_geom g = geometry(a, &in, &weight, &out);
-    if (a->algo == REEL_CONV_AUTO && getenv("REEL_CONV_AUTOTUNE")) return false; /* what has been measured pools or not */
+    if (a->algo == REEL_CONV_AUTO && getenv("REEL_CONV_AUTOTUNE"))
+        return false; /* what has been measured pools or not */
     return reel_max_pool_is_pairs(fold->next, fold->next_attrs, g.out[1], g.out[2]) && reel_conv_pooling(&g, a->algo);
 }
 
@@ -347,12 +350,12 @@ enum { BIAS_IS_OPTIONAL = 1 << 2 };
 
 #define OP(op_name, rules, may_lack, kind, folds_)                                                                     \
     {                                                                                                                  \
-        .name = op_name, .infer = infer_##rules, .play = play_##rules, .vjp = vjp_##rules,                             \
-        .flags = kind, .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack, .flops = flops_##rules,            \
-        .folds = folds_                                                                                                \
+        .name = op_name, .infer = infer_##rules, .play = play_##rules, .vjp = vjp_##rules, .flags = kind,              \
+        .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack, .flops = flops_##rules, .folds = folds_           \
     }
 static const reel_op ops[3][3] = {
-    { OP("conv1d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL), OP("conv2d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, folds_conv),
+    { OP("conv1d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL),
+      OP("conv2d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, folds_conv),
       OP("conv3d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL) },
     { OP("conv_transpose1d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL),
       OP("conv_transpose2d", conv_transpose, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL),

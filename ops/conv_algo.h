@@ -83,6 +83,9 @@ extern const reel_conv_impl reel_conv_fft;
 /* The algorithm a pass is played with: `wanted` when it supports the pass, else the one of least cost. */
 const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted);
 
+/* Plays a pass by an algorithm, and tells a profile by which. */
+bool reel_conv_run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call);
+
 /* The algorithm of the forward pass if it pools as well: along images, the geometry as it is (no axes joined). Else NULL. */
 const reel_conv_impl *reel_conv_pooling(const reel_conv_geom *g, reel_conv_algo wanted);
 

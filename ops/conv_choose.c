@@ -6,9 +6,8 @@
 #include <string.h>
 
 const reel_conv_impl *const reel_conv_impls[] = {
-    &reel_conv_naive, &reel_conv_direct,    &reel_conv_depthwise, &reel_conv_im2col,
-    &reel_conv_dots,  &reel_conv_images,    &reel_conv_winograd_rows,
-    &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
+    &reel_conv_naive,  &reel_conv_direct,        &reel_conv_depthwise, &reel_conv_im2col,    &reel_conv_dots,
+    &reel_conv_images, &reel_conv_winograd_rows, &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
 #ifdef REEL_HAVE_FFTW
     &reel_conv_fft,
 #endif
@@ -141,7 +140,8 @@ bool reel_conv_all_finite(reel_dtype dtype, int64_t count, const void *x)
     return finite;
 }
 
-void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes, bool *ready)
+void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes,
+                        bool *ready)
 {
     void *kept = NULL;
     *ready = false;
@@ -151,12 +151,18 @@ void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogu
 
 static const reel_conv_epilogue no_epilogue;
 
+bool reel_conv_run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
+{
+    if (exec->method) *exec->method = impl->name;
+    return impl->run(impl, exec, call);
+}
+
 static bool run_chosen(const reel_exec *exec, reel_conv_algo wanted, const reel_conv_call *call)
 {
     const reel_conv_impl *impl = NULL;
     if (wanted == REEL_CONV_AUTO && !reel_conv_tuned(exec, call, &impl)) return false;
     if (!impl) impl = reel_conv_choose(call->g, call->pass, wanted);
-    return impl->run(impl, exec, call);
+    return reel_conv_run(impl, exec, call);
 }
 
 bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,

@@ -65,12 +65,13 @@ Test(profile, counts_calls_bytes_and_arithmetic)
 {
     reel_tensor *x = noise(ctx, REEL_SHAPE(8, 3, 34, 34), REEL_F32), *w = noise(ctx, REEL_SHAPE(16, 3, 3, 3), REEL_F32);
     cr_assert(reel_profile_begin(ctx));
+    setenv("REEL_CONV_ALGO", "im2col", 1);
     for (int i = 0; i < 5; i++) play_model(x, w);
     reel_profile *p = reel_profile_end(ctx);
     no_error();
     cr_assert_eq(reel_profile_rows(p), 3);
     double results = 8 * 16 * 32 * 32;
-    reel_profile_row conv = row_named(p, "conv2d + relu float32 [8, 16, 32, 32]");
+    reel_profile_row conv = row_named(p, "conv2d + relu float32 [8, 16, 32, 32] by im2col");
     cr_assert_eq(conv.calls, 5);
     cr_assert_eq(conv.flops, 5 * (results * 3 * 9 * 2 + results));
     cr_assert_eq(conv.bytes, 5 * 4 * (8 * 3 * 34 * 34 + 16 * 3 * 9 + results));
@@ -87,7 +88,7 @@ Test(profile, counts_calls_bytes_and_arithmetic)
     }
     cr_assert_lt(ops, reel_profile_seconds(p));
     char *table = table_of(p);
-    cr_assert(strstr(table, "conv2d + relu float32 [8, 16, 32, 32]\n"), "%s", table);
+    cr_assert(strstr(table, "conv2d + relu float32 [8, 16, 32, 32] by im2col\n"), "%s", table);
     cr_assert(strstr(table, "GFLOP/s"), "%s", table);
     cr_assert(strstr(table, "plans made\n"), "%s", table);
     free(table);
