@@ -12,7 +12,7 @@ function(reel_add_kernels target)
   set(flags_base -DREEL_ISA_IS_BASE=1)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     list(APPEND isas avx2 avx512)
-    set(flags_avx2 -DREEL_ISA_IS_AVX2=1 -mavx2 -mfma -mf16c)
+    set(flags_avx2 -DREEL_ISA_IS_AVX2=1 -mavx2 -mfma)
     set(flags_avx512 -DREEL_ISA_IS_AVX512=1 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
   endif()
   # Kernels are vector code already: what GCC would add at -O3 are copies of every loop for its ends, its strides and its

@@ -28,25 +28,35 @@ static inline lanes multiply(lanes a, lanes b) { return (a & 0xffffffff) * (b & 
 
 static inline lanes all(uint64_t x) { return x - (lanes) { 0 }; }
 
-/* The 4 * LANES words of blocks block .. block + LANES - 1. */
-static void draw(uint64_t seed, uint64_t block, uint32_t word[4 * LANES])
+enum { CHAINS = 2, BLOCKS = CHAINS * LANES, WORDS = 4 * BLOCKS };
+
+/* The words of blocks block .. block + BLOCKS - 1. A round waits for the one before, so two chains of them go side by side. */
+static void draw(uint64_t seed, uint64_t block, uint32_t word[WORDS])
 {
-    lanes c0 = all(block), c2 = { 0 }, c3 = { 0 };
-    for (int k = 0; k < LANES; k++) c0[k] += (uint64_t)k;
-    lanes c1 = c0 >> 32, m0 = all(0xD2511F53), m1 = all(0xCD9E8D57);
+    lanes c0[CHAINS], c1[CHAINS], c2[CHAINS], c3[CHAINS], m0 = all(0xD2511F53), m1 = all(0xCD9E8D57);
+    for (int i = 0; i < CHAINS; i++) {
+        c0[i] = all(block);
+        for (int k = 0; k < LANES; k++) c0[i][k] += (uint64_t)(i * LANES + k);
+        c1[i] = c0[i] >> 32;
+        c2[i] = c3[i] = (lanes) { 0 };
+    }
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {
-        lanes p0 = multiply(m0, c0), p1 = multiply(m1, c2);
-        c0 = (p1 >> 32) ^ c1 ^ all(k0);
-        c2 = (p0 >> 32) ^ c3 ^ all(k1);
-        c1 = p1;
-        c3 = p0;
+#pragma GCC unroll 2
+        for (int i = 0; i < CHAINS; i++) {
+            lanes p0 = multiply(m0, c0[i]), p1 = multiply(m1, c2[i]);
+            c0[i] = (p1 >> 32) ^ c1[i] ^ all(k0);
+            c2[i] = (p0 >> 32) ^ c3[i] ^ all(k1);
+            c1[i] = p1;
+            c3[i] = p0;
+        }
     }
-    for (int k = 0; k < LANES; k++) {
-        word[4 * k] = (uint32_t)c0[k];
-        word[4 * k + 1] = (uint32_t)c1[k];
-        word[4 * k + 2] = (uint32_t)c2[k];
-        word[4 * k + 3] = (uint32_t)c3[k];
+    for (int i = 0; i < CHAINS; i++) { /* a block is four words in a row: pairs of them to 64 bits */
+        lanes low = (c0[i] & 0xffffffff) | (c1[i] << 32), high = (c2[i] & 0xffffffff) | (c3[i] << 32);
+        for (int k = 0; k < LANES; k++) {
+            uint64_t pair[2] = { low[k], high[k] };
+            for (int j = 0; j < 4; j++) word[4 * (i * LANES + k) + j] = (uint32_t)(pair[j / 2] >> 32 * (j % 2));
+        }
     }
 }
 
@@ -56,18 +66,16 @@ static void draw(uint64_t seed, uint64_t block, uint32_t word[4 * LANES])
     {                                                                                                                  \
         const T *x = x_;                                                                                               \
         T *y = y_, scale = (T)scale_;                                                                                  \
-        uint32_t word[4 * LANES];                                                                                      \
-        int64_t i = 0;                                                                                                 \
-        for (; i + 4 * LANES <= n; i += 4 * LANES, block += LANES) {                                                   \
+        uint32_t word[WORDS];                                                                                          \
+        for (int64_t i = 0; i < n; i += WORDS, block += BLOCKS) {                                                      \
+            int64_t here = n - i < WORDS ? n - i : WORDS;                                                              \
             draw(seed, block, word);                                                                                   \
-            for (int k = 0; k < 4 * LANES; k++) {                                                                      \
+            _Pragma("omp simd") for (int64_t k = 0; k < here; k++)                                                     \
+            {                                                                                                          \
                 T kept = x[i + k] * scale;                                                                             \
                 y[i + k] = word[k] >= threshold ? kept : 0;                                                            \
             }                                                                                                          \
         }                                                                                                              \
-        if (i == n) return;                                                                                            \
-        draw(seed, block, word);                                                                                       \
-        for (int k = 0; i + k < n; k++) y[i + k] = word[k] >= threshold ? x[i + k] * scale : 0;                        \
     }
 
 DROPOUT(dropout_f32, float)
