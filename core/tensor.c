@@ -38,24 +38,25 @@ static reel_tensor *new_leaf(reel_ctx *ctx, const char *maker, reel_shape shape,
     return t;
 }
 
-#define FILL(type)                                                                                                     \
-    do {                                                                                                               \
-        type *to = data, v = (type)value;                                                                              \
-        for (int64_t i = 0; i < n; i++) to[i] = v;                                                                     \
-    } while (0)
-
+// The first element, and then copies of what there is, as much as stays in the first cache.
 static void fill(void *data, int64_t n, reel_dtype dtype, double value)
 {
+    size_t size = reel_dtype_size(dtype), total = (size_t)n * size, part;
+    if (n == 0) return;
     switch (dtype) {
-    case REEL_F32: FILL(float); break;
-    case REEL_F64: FILL(double); break;
-    case REEL_I64: FILL(int64_t); break;
-    case REEL_I32: FILL(int32_t); break;
-    case REEL_U8: FILL(uint8_t); break;
-    case REEL_BOOL: memset(data, value != 0, (size_t)n); break;
+    case REEL_F32: *(float *)data = (float)value; break;
+    case REEL_F64: *(double *)data = value; break;
+    case REEL_I64: *(int64_t *)data = (int64_t)value; break;
+    case REEL_I32: *(int32_t *)data = (int32_t)value; break;
+    case REEL_U8: *(uint8_t *)data = (uint8_t)value; break;
+    case REEL_BOOL: *(bool *)data = value != 0; break;
+    }
+    for (size_t done = size; done < total; done += part) {
+        part = done < 4096 ? done : 4096;
+        if (part > total - done) part = total - done;
+        memcpy((char *)data + done, data, part);
     }
 }
-#undef FILL
 
 reel_tensor *reel_full(reel_ctx *ctx, reel_shape shape, reel_dtype dtype, double value)
 {
