@@ -139,11 +139,8 @@ static void multiply_points(const reel_images_band *b, int64_t *tables)
         int64_t z0 = reel_images_seen(p, 0, z, &low[0], &high[0]), y0 = reel_images_seen(p, 1, y, &low[1], &high[1]);
         if (y == 0) known[0] = -1;
         for (int64_t x = 0; x < grid[2]; x += p->runs ? grid[2] : 1) {
-            int64_t x0 = p->before + p->gather.off[2][0];
-            if (p->runs)
-                low[2] = 0, high[2] = p->gather.taps[2];
-            else
-                x0 = reel_images_seen(p, 2, x, &low[2], &high[2]);
+            int64_t x0 = reel_images_seen(p, 2, x, &low[2], &high[2]);
+            if (p->runs) x0 = p->before + p->gather.off[2][0], low[2] = 0, high[2] = p->gather.taps[2];
             int64_t now[4] = { low[1], high[1], low[2], high[2] };
             if (memcmp(now, known, sizeof now) != 0) {
                 gemm.depth = fill_tables(p, low, high, a_off, b_off);
@@ -237,11 +234,14 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     memcpy(t.size, p->src_size, sizeof t.size);
     memcpy(t.extent, p->src_size, sizeof t.extent);
     p->depth = p->inputs * reel_conv_volume(gather->taps);
-    if (p->outputs == 1 && !p->tile && gather->place_step[2] == 1 && p->k.panel == VECTORS * p->k.lanes) {
-        p->before = t.before[2] = larger(0, -gather->off[2][0]);
-        int64_t reach = (gather->grid[2] - 1) * gather->step[2] + gather->off[2][gather->taps[2] - 1] + 1;
-        t.extent[2] = (p->before + larger(p->src_size[2], reach)) | 1; /* rows spread over the sets of a cache */
-        p->runs = true;
+    int64_t before = larger(0, -gather->off[2][0]);
+    int64_t reach = (gather->grid[2] - 1) * gather->step[2] + gather->off[2][gather->taps[2] - 1] + 1;
+    int64_t row = (before + larger(p->src_size[2], reach)) | 1; /* odd: rows spread over the sets of a cache */
+    p->runs = p->outputs == 1 && !p->tile && gather->place_step[2] == 1 && p->k.panel == VECTORS * p->k.lanes &&
+              row <= 2 * p->src_size[2] + 64;
+    if (p->runs) {
+        p->before = t.before[2] = before;
+        t.extent[2] = row;
     }
     p->src_row = t.extent[2] * p->k.panel;
     if (p->tile) {
