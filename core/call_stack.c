@@ -77,10 +77,9 @@ static void describe_address(const reel_call_stack *stack, char *text)
 #ifdef REEL_HAVE_LIBDW
 /* libdw and what it needs are loaded when a line is asked for, so that no program pays for them at its start. */
 #define LIBDW_FUNCTIONS(X)                                                                                             \
-    X(dwfl_begin)                                                                                                      \
-    X(dwfl_end) X(dwfl_linux_proc_find_elf) X(dwfl_linux_proc_report) X(dwfl_report_end) X(dwfl_addrmodule)            \
-        X(dwfl_getsrc) X(dwfl_lineinfo) X(dwfl_module_addrname) X(dwfl_module_nextcu) X(dwarf_haspc)                   \
-            X(dwarf_getsrc_die) X(dwarf_linesrc) X(dwarf_lineno)
+    X(dwfl_begin) X(dwfl_end) X(dwfl_linux_proc_find_elf) X(dwfl_linux_proc_report) X(dwfl_report_end)                 \
+    X(dwfl_addrmodule) X(dwfl_getsrc) X(dwfl_lineinfo) X(dwfl_module_addrname) X(dwfl_module_nextcu)                   \
+    X(dwarf_haspc) X(dwarf_getsrc_die) X(dwarf_linesrc) X(dwarf_lineno)
 typedef struct libdw {
 #define MEMBER(name) __typeof__(&name) name;
     LIBDW_FUNCTIONS(MEMBER)

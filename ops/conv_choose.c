@@ -2,6 +2,7 @@
 // From a convolution's geometry to the algorithm that plays it, and the parts all algorithms share.
 #include <math.h>
 #include <reel/ops/conv_algo.h>
+#include <reel/ops/sizes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,8 +199,6 @@ bool reel_conv_weight_grad(const reel_exec *exec, const reel_conv_geom *geom, re
     }
     return run_chosen(exec, wanted, &(reel_conv_call) { &g, REEL_CONV_WEIGHT_GRAD, x, gy, NULL, gw });
 }
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The taps that reach residue `residue` of axis i, and from where. */
 static void axis_gather(const reel_conv_geom *g, int i, int64_t residue, reel_conv_gather *gather)

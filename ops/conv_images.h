@@ -70,9 +70,8 @@ typedef struct reel_images_pass {
     bool adjoint;  /* an input gradient by the adjoint of forward's steps, tiles of cotangents, where those are fewer */
     void *filters; /* with tiles, of the weight: [group][product][output][input][tap of axis 0][tap of axis 1] */
     int64_t src_row; /* elements of a turned row, with tiles of one product */
-    bool runs; /* one output's sums take several points of a row at a time, for turned rows have the zeros around them:
-                */
-    int64_t before;                  /* so many before, so that all points have the same taps */
+    bool runs;           /* one output's sums take several points of a row at a time */
+    int64_t before;      /* with runs, zeros in front of a turned row, so that all its points have the same taps */
     int64_t all_lines, lines, bands; /* result rows, and those of a band; bands of an image */
     int64_t together;                /* panels of a chunk, which share their tables */
     int64_t first, here;             /* image of what is turned, and panels of it */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What convolutions and products of matrices count and address with. For .c files alone.
+// What ops that cut their work into pieces count and address with. For .c files alone.
 #ifndef REEL_OPS_SIZES_H
 #define REEL_OPS_SIZES_H
 
