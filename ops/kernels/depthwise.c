@@ -8,10 +8,12 @@
 #include <reel/ops/kernels/depthwise.inc>
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_CONV_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/depthwise.inc>
 #include <reel/ops/kernels/simd_end.h>
+#endif
 // clang-format on
 
 #define KERNELS(t, type)                                                                                               \
@@ -20,4 +22,9 @@
         .part_rows = part_rows_##t,                                                                                    \
     }
 
-const reel_depthwise_kernels REEL_KERNEL_TABLE(depthwise) = { .f32 = KERNELS(f32, float), .f64 = KERNELS(f64, double) };
+const reel_depthwise_kernels REEL_KERNEL_TABLE(depthwise) = {
+    .f32 = KERNELS(f32, float),
+#if REEL_CONV_F64
+    .f64 = KERNELS(f64, double),
+#endif
+};

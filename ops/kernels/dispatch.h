@@ -48,15 +48,29 @@
 #endif
 
 /* A family that holds the same functions for float32 and float64, of type F: also `lookup(isa, dtype)`. */
-#define REEL_DECLARE_KERNELS_BY_DTYPE(family, F, lookup)                                                               \
+#define REEL_DECLARE_KERNELS_BY_DTYPE(family, F, lookup) REEL_DECLARE_KERNELS_BY_DTYPE_(family, F, lookup, isa)
+#define REEL_DECLARE_KERNELS_BY_DTYPE_(family, F, lookup, from)                                                        \
     typedef struct reel_##family##_kernels {                                                                           \
         F f32, f64;                                                                                                    \
     } reel_##family##_kernels;                                                                                         \
     REEL_DECLARE_KERNELS(family)                                                                                       \
     static inline const F *lookup(reel_isa isa, reel_dtype dtype)                                                      \
     {                                                                                                                  \
-        const reel_##family##_kernels *kernels = reel_##family##_kernels_for(isa);                                     \
+        const reel_##family##_kernels *kernels = reel_##family##_kernels_for(from);                                    \
         return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;                                                      \
     }
+
+/* Convolution's families, the largest, have no float64 for AVX-512: there it takes AVX2's. What trains is float32. */
+#if defined(REEL_ISA_IS_AVX512)
+#define REEL_CONV_F64 0
+#else
+#define REEL_CONV_F64 1
+#endif
+static inline reel_isa reel_conv_isa(reel_isa isa, reel_dtype dtype)
+{
+    return isa == REEL_ISA_AVX512 && dtype == REEL_F64 ? REEL_ISA_AVX2 : isa;
+}
+#define REEL_DECLARE_CONV_KERNELS(family, F, lookup)                                                                   \
+    REEL_DECLARE_KERNELS_BY_DTYPE_(family, F, lookup, reel_conv_isa(isa, dtype))
 
 #endif

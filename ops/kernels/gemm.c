@@ -16,12 +16,14 @@
 #undef v_transpose
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_CONV_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/transpose.inc>
 #include <reel/ops/kernels/gemm.inc>
 #undef v_transpose
 #include <reel/ops/kernels/simd_end.h>
+#endif
 // clang-format on
 
 #define KERNELS(t, type)                                                                                               \
@@ -30,4 +32,9 @@
         .multiply_row = multiply_row_##t, .transpose = transpose_##t,                                                                                    \
     }
 
-const reel_gemm_kernels REEL_KERNEL_TABLE(gemm) = { .f32 = KERNELS(f32, float), .f64 = KERNELS(f64, double) };
+const reel_gemm_kernels REEL_KERNEL_TABLE(gemm) = {
+    .f32 = KERNELS(f32, float),
+#if REEL_CONV_F64
+    .f64 = KERNELS(f64, double),
+#endif
+};

@@ -11,11 +11,13 @@
 #include <reel/ops/kernels/spectrum_columns.inc>
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_CONV_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/spectrum.inc>
 #include <reel/ops/kernels/spectrum_columns.inc>
 #include <reel/ops/kernels/simd_end.h>
+#endif
 // clang-format on
 
 #define KERNELS(t)                                                                                                     \
@@ -24,4 +26,9 @@
         .columns = columns_##t, .pair = pair_##t,                                                                      \
     }
 
-const reel_spectrum_kernels REEL_KERNEL_TABLE(spectrum) = { .f32 = KERNELS(f32), .f64 = KERNELS(f64) };
+const reel_spectrum_kernels REEL_KERNEL_TABLE(spectrum) = {
+    .f32 = KERNELS(f32),
+#if REEL_CONV_F64
+    .f64 = KERNELS(f64),
+#endif
+};

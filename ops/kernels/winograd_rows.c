@@ -9,16 +9,20 @@
 #include <reel/ops/kernels/winograd_rows.inc>
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_CONV_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/winograd_points.inc>
 #include <reel/ops/kernels/winograd_rows.inc>
 #include <reel/ops/kernels/simd_end.h>
+#endif
 // clang-format on
 
 #define KERNELS(t) { .image = image_##t, .result = result_##t, .cotangent = cotangent_##t, .image_grad = image_grad_##t }
 
 const reel_winograd_rows_kernels REEL_KERNEL_TABLE(winograd_rows) = {
     .f32 = KERNELS(f32),
+#if REEL_CONV_F64
     .f64 = KERNELS(f64),
+#endif
 };
