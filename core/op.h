@@ -50,6 +50,7 @@ typedef struct reel_buffer {
     int64_t numel;
     int ndim;
     reel_dtype dtype;
+    bool turned; /* private: the batch lies innermost (ops/turned.h), only where the op's `turns` allows it */
 } reel_buffer;
 
 /* Private: the op behind, which play does as well (reel_op.folds has agreed); its input 0 is output 0, which has no memory
@@ -124,6 +125,16 @@ typedef struct reel_op_pair {
     const struct reel_op *next;
 } reel_op_pair;
 
+/* Private: an application whose operands may lie turned: `tensors` are the inputs, then the outputs. */
+typedef struct reel_op_turns {
+    const reel_exec *exec;
+    const void *attrs;
+    reel_tensor *const *tensors;
+    int n_in;
+} reel_op_turns;
+
+#define REEL_TURNS_TOGETHER (1u << 31) /* all of them or none */
+
 /* A primitive. Constant, and alive as long as any context that used it. */
 struct reel_op {
     const char *name;
@@ -138,6 +149,9 @@ struct reel_op {
     uint32_t optional;                      /* bit i: input i may be left out (NULL); other NULLs are errors     */
     double (*flops)(const reel_play *play); /* arithmetic of a play, for profiles; NULL: not counted             */
     bool (*folds)(const reel_op_pair *fold);   /* private: whether play would do the op behind with less work; or NULL */
+    /* Private: which operands play takes turned: bit i is input i, bit n_in + k is output k, its own or that of the op
+     * played with it. NULL: none. */
+    uint32_t (*turns)(const reel_op_turns *turns);
 };
 
 /* Records one application. Inputs that may be left out are NULL. Returns output 0, and all outputs through `out` when it

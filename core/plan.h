@@ -29,6 +29,7 @@ typedef struct reel_plan_value {
     uint8_t dtype, ndim;
     uint8_t place;
     bool kept, contiguous;
+    bool turned;          /* the batch lies innermost (plan_turn.c)                                               */
 } reel_plan_value;
 
 /* What giving a value its memory asks of it, close together. */

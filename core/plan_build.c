@@ -8,22 +8,12 @@ static reel_tensor *tensor_of(const reel_plan_builder *b, int32_t v) { return b-
 
 #define MOST_BYTES ((int64_t)1 << 46) /* of a value: more than any machine has, and sums of offsets do not overflow */
 
-static bool same_shape(const reel_plan_value *a, const reel_plan_value *b)
-{
-    return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof a->shape[0]) == 0;
-}
-
 /* Whether a view is all of its base as it is: a dropout that drops nothing, a detached value. Then whoever reads it reads
  * the base. */
 static bool is_whole(const reel_plan_value *view, const reel_plan_value *base)
 {
     return view->contiguous && base->contiguous && view->offset == base->offset && view->dtype == base->dtype &&
-           same_shape(view, base);
-}
-
-static bool is_whole_view(const reel_node *node)
-{
-    return (node->op->flags & REEL_OP_VIEW) && node->tensors[node->n_in]->plan_id == node->tensors[0]->plan_id;
+           reel_plan_same_shape(view, base);
 }
 
 static bool describe_values(reel_plan_builder *b)
@@ -86,12 +76,6 @@ static bool passing(const reel_plan_builder *b, int32_t v)
            !tensor_of(b, v)->storage;
 }
 
-static int32_t result_of(const reel_plan_builder *b, int32_t n)
-{
-    const reel_node *node = b->list->nodes[n];
-    return reel_plan_value_of(node->tensors[node->n_in]);
-}
-
 static void fold_relus(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
@@ -109,7 +93,7 @@ static void fold_next(reel_plan_builder *b)
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
         if (!node->op->folds) continue;
-        int32_t v = result_of(b, b->relu_of[n] >= 0 ? b->relu_of[n] : n);
+        int32_t v = reel_plan_result_of(b, b->relu_of[n] >= 0 ? b->relu_of[n] : n);
         if (!passing(b, v)) continue;
         int32_t m = b->reader[v];
         const reel_node *next = b->list->nodes[m];
@@ -133,7 +117,7 @@ static void fold(reel_plan_builder *b)
         const reel_node *node = b->list->nodes[n];
         b->relu_of[n] = b->next_of[n] = -1;
         b->folded[n] = false;
-        for (int i = 0; i < node->n_in && !is_whole_view(node); i++) {
+        for (int i = 0; i < node->n_in && !reel_plan_is_whole_view(node); i++) {
             if (!node->tensors[i]) continue;
             int32_t v = reel_plan_value_of(node->tensors[i]);
             b->uses[b->plan->values[v].root]++;
@@ -172,7 +156,7 @@ static int32_t joinable(reel_plan_builder *b, const reel_node *node, int i, bool
     if (maker < 0) return -1;
     int32_t g = reel_plan_group_of(b, maker);
     if (g < 0) return -1;
-    if (can && value->root == v && !b->closed[g] && same_shape(value, out)) return g;
+    if (can && value->root == v && !b->closed[g] && reel_plan_same_shape(value, out)) return g;
     b->closed[g] = true;
     return -1;
 }
@@ -188,7 +172,7 @@ static void group_nodes(reel_plan_builder *b)
             node->n_out ? &b->plan->values[reel_plan_value_of(node->tensors[node->n_in])] : NULL;
         int32_t into = -1;
         /* Reads that close come first: a group read both as it is and broadcast cannot be joined. */
-        for (int i = 0; i < node->n_in && !is_whole_view(node); i++) joinable(b, node, i, can, out);
+        for (int i = 0; i < node->n_in && !reel_plan_is_whole_view(node); i++) joinable(b, node, i, can, out);
         if (!can) continue;
         for (int i = 0; i < node->n_in; i++) {
             int32_t g = joinable(b, node, i, can, out);
@@ -235,7 +219,7 @@ static void find_outside_uses(reel_plan_builder *b)
     for (int32_t n = 0; n < b->n_nodes; n++) {
         const reel_node *node = b->list->nodes[n];
         int32_t g = reel_plan_group_of(b, n);
-        for (int i = 0; i < node->n_in && !is_whole_view(node); i++) {
+        for (int i = 0; i < node->n_in && !reel_plan_is_whole_view(node); i++) {
             int32_t v = reel_plan_value_of(node->tensors[i]);
             if (v < 0) continue;
             int32_t root = b->plan->values[v].root, maker = b->plan->values[root].made_by;
@@ -260,7 +244,8 @@ static void describe_buffers(const reel_plan_builder *b, int32_t n)
                                   .strides = value->strides,
                                   .numel = value->numel,
                                   .ndim = value->ndim,
-                                  .dtype = (reel_dtype)value->dtype };
+                                  .dtype = (reel_dtype)value->dtype,
+                                  .turned = value->turned };
     }
 }
 
@@ -470,6 +455,7 @@ reel_plan *reel_plan_build(reel_ctx *ctx, const reel_play_list *list)
         group_nodes(&b);
         ungroup_lone_strided(&b);
         find_outside_uses(&b);
+        reel_plan_turn_values(&b);
         make_steps(&b, ops, operands, members, starts);
         ok = reel_plan_place_values(&b);
     }

@@ -4,6 +4,7 @@
 #define REEL_CORE_PLAN_BUILD_H
 
 #include <reel/core/plan.h>
+#include <string.h>
 
 typedef struct reel_intervals { /* live intervals of the arena, in order of offset */
     struct interval {
@@ -48,6 +49,26 @@ static inline int32_t reel_plan_group_of(const reel_plan_builder *b, int32_t nod
 {
     return b->group_of[node] < 0 ? -1 : reel_plan_find(b, b->group_of[node]);
 }
+
+static inline bool reel_plan_is_whole_view(const reel_node *node)
+{
+    return (node->op->flags & REEL_OP_VIEW) && node->tensors[node->n_in]->plan_id == node->tensors[0]->plan_id;
+}
+
+static inline bool reel_plan_same_shape(const reel_plan_value *a, const reel_plan_value *b)
+{
+    return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof a->shape[0]) == 0;
+}
+
+/* The value of node n's output 0. */
+static inline int32_t reel_plan_result_of(const reel_plan_builder *b, int32_t n)
+{
+    const reel_node *node = b->list->nodes[n];
+    return reel_plan_value_of(node->tensors[node->n_in]);
+}
+
+/* plan_turn.c: which values lie turned, once ops are folded and grouped. */
+void reel_plan_turn_values(reel_plan_builder *b);
 
 /* plan_place.c: lifetimes by steps, and a place for every value. False when memory is short. */
 bool reel_plan_place_values(reel_plan_builder *b);

@@ -67,6 +67,7 @@ static void write_place(FILE *file, const reel_plan *plan, int32_t v)
     case REEL_PLACE_OWN: fprintf(file, "kept, %lld bytes of its own", (long long)value->bytes); break;
     case REEL_PLACE_NONE: fputs("inside its step only", file); break;
     }
+    if (value->turned) fputs(", batch innermost", file);
     if (value->first < 0) return;
     if (value->first == value->last)
         fprintf(file, ", step %d", value->first);

@@ -275,7 +275,8 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         reel_tensor *t = output_new(ctx, op, &infer.out[k]);
         reel_node_out(node)[k] = t;
         node->n_out = (uint8_t)(k + 1);
-        if (!t || ctx->error || !reel_tensor_give_handle(t)) {
+        /* Without `out` nobody can name the others: they live while somebody reads them. */
+        if (!t || ctx->error || ((out || k == 0) && !reel_tensor_give_handle(t))) {
             node_abandon(ctx, node);
             return NULL;
         }
@@ -309,7 +310,7 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         tensors[i]->producer = node;
         tensors[i]->grad_uses = grad;
     }
-    node->live += infer.n_out;
+    node->live += out || infer.n_out == 0 ? infer.n_out : 1;
     if (effect) {
         node->live++;
         ctx->n_effects++;

@@ -8,6 +8,7 @@
 #include <reel/ops/conv_ops.h>
 #include <reel/ops/pool_geometry.h>
 #include <reel/ops/reduce.h>
+#include <reel/ops/turned.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,24 +197,48 @@ static reel_conv_geom geometry(const reel_conv_attrs *a, const reel_buffer *x, c
     return g;
 }
 
-static bool play_conv(const reel_play *play)
+/* Plays a pass from (x, w, y), whichever is the result. */
+static bool play_pass(const reel_play *play, reel_conv_pass pass, const reel_buffer *x, const reel_buffer *w,
+                      const reel_buffer *y)
 {
     const reel_conv_attrs *a = play->attrs;
-    const reel_buffer *x = &play->in[0], *w = &play->in[1], *y = &play->out[0];
     reel_conv_geom g = geometry(a, x, w, y);
-    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu, .play = play };
-    bool ok;
+    reel_conv_epilogue epilogue = { .relu = play->relu, .play = play };
+    reel_conv_pool pool = { 0 };
+    const reel_buffer *from = pass == REEL_CONV_INPUT_GRAD ? y : x, *by = pass == REEL_CONV_WEIGHT_GRAD ? y : w,
+                      *result = play->out;
+    if (pass != REEL_CONV_WEIGHT_GRAD) epilogue.bias = play->in[2].data;
     if (play->next) {
-        reel_conv_pool pool = { .y = play->next->out[0].data, .relu = play->next->relu };
-        if (play->next->n_out > 1) pool.taps = play->next->out[1].data;
+        result = play->next->out;
+        pool.relu = play->next->relu;
+        if (play->next->n_out > 1) pool.taps = result[1].data, pool.taps_turned = result[1].turned;
         epilogue.pool = &pool;
-        const reel_conv_impl *impl = reel_conv_pooling(&g, a->algo);
-        ok = reel_conv_run(impl, play->exec,
-                           &(reel_conv_call) { &g, REEL_CONV_FORWARD, x->data, w->data, &epilogue, NULL });
-    } else {
-        ok = reel_conv_correlate(play->exec, &g, a->algo, x->data, w->data, &epilogue, y->data);
     }
-    return ok ? true : reel_play_out_of_memory(play);
+    reel_conv_call call = { .g = &g,
+                            .pass = pass,
+                            .a = from->data,
+                            .b = by->data,
+                            .epilogue = pass == REEL_CONV_WEIGHT_GRAD ? NULL : &epilogue,
+                            .result = result->data,
+                            .a_turned = from->turned,
+                            .b_turned = by->turned,
+                            .result_turned = result->turned };
+    return reel_conv_pass_play(play->exec, a->algo, &call) ? true : reel_play_out_of_memory(play);
+}
+
+static bool play_conv(const reel_play *play)
+{
+    return play_pass(play, REEL_CONV_FORWARD, &play->in[0], &play->in[1], &play->out[0]);
+}
+
+static bool play_conv_transpose(const reel_play *play)
+{
+    return play_pass(play, REEL_CONV_INPUT_GRAD, &play->out[0], &play->in[1], &play->in[0]);
+}
+
+static bool play_weight_grad(const reel_play *play)
+{
+    return play_pass(play, REEL_CONV_WEIGHT_GRAD, &play->in[0], &play->out[0], &play->in[1]);
 }
 
 static reel_buffer buffer_of(reel_tensor *t, reel_shape *shape)
@@ -221,6 +246,9 @@ static reel_buffer buffer_of(reel_tensor *t, reel_shape *shape)
     *shape = reel_shape_of(t);
     return (reel_buffer) { .shape = shape->dim, .ndim = shape->ndim, .dtype = reel_dtype_of(t) };
 }
+
+/* What has been measured runs along images or not: that is known when it is played. */
+static bool is_measured(const reel_conv_attrs *a) { return a->algo == REEL_CONV_AUTO && getenv("REEL_CONV_AUTOTUNE"); }
 
 /* A max pool of pairs behind the algorithm that has the results of a window at hand. */
 static bool folds_conv(const reel_op_pair *fold)
@@ -230,30 +258,40 @@ static bool folds_conv(const reel_op_pair *fold)
     reel_shape x, w, y;
     reel_buffer in = buffer_of(fold->tensors[0], &x), weight = buffer_of(fold->tensors[1], &w),
                 out = buffer_of(result, &y);
-    if (a->rank != 2 || x.ndim != 4 || reel_numel(result) == 0 || reel_numel(fold->tensors[0]) == 0) return false;
+    if (a->rank != 2 || x.ndim != 4 || reel_numel(result) == 0 || reel_numel(fold->tensors[0]) == 0 || is_measured(a))
+        return false;
     reel_conv_geom g = geometry(a, &in, &weight, &out);
-    if (a->algo == REEL_CONV_AUTO && getenv("REEL_CONV_AUTOTUNE"))
-        return false; /* what has been measured pools or not */
-    return reel_max_pool_is_pairs(fold->next, fold->next_attrs, g.out[1], g.out[2]) && reel_conv_pooling(&g, a->algo);
+    return reel_max_pool_is_pairs(fold->next, fold->next_attrs, g.out[1], g.out[2]) &&
+           reel_conv_along_images(&g, REEL_CONV_FORWARD, a->algo);
 }
 
-static bool play_conv_transpose(const reel_play *play)
+/* The operands of `bits`, where the pass runs along images; x, w and y are numbers of tensors. */
+static uint32_t turns(const reel_op_turns *of, reel_conv_pass pass, int x, int w, int y, uint32_t bits)
 {
-    const reel_conv_attrs *a = play->attrs;
-    const reel_buffer *y = &play->in[0], *w = &play->in[1], *x = &play->out[0];
-    reel_conv_geom g = geometry(a, x, w, y);
-    reel_conv_epilogue epilogue = { .bias = play->in[2].data, .relu = play->relu, .play = play };
-    bool ok = reel_conv_input_grad(play->exec, &g, a->algo, y->data, w->data, &epilogue, x->data);
-    return ok ? true : reel_play_out_of_memory(play);
+    const reel_conv_attrs *a = of->attrs;
+    reel_shape shape[3];
+    reel_buffer image = buffer_of(of->tensors[x], &shape[0]), weight = buffer_of(of->tensors[w], &shape[1]),
+                result = buffer_of(of->tensors[y], &shape[2]);
+    if (image.ndim != a->rank + 2 || reel_numel(of->tensors[x]) == 0 || reel_numel(of->tensors[y]) == 0 ||
+        is_measured(a) || !reel_turns_batch(of->exec->isa, image.dtype, image.shape[0]))
+        return 0;
+    reel_conv_geom g = geometry(a, &image, &weight, &result);
+    return reel_conv_along_images(&g, pass, a->algo) ? bits : 0;
 }
 
-static bool play_weight_grad(const reel_play *play)
+static uint32_t turns_conv(const reel_op_turns *of)
 {
-    const reel_conv_attrs *a = play->attrs;
-    const reel_buffer *x = &play->in[0], *y = &play->in[1], *w = &play->out[0];
-    reel_conv_geom g = geometry(a, x, w, y);
-    bool ok = reel_conv_weight_grad(play->exec, &g, a->algo, x->data, y->data, w->data);
-    return ok ? true : reel_play_out_of_memory(play);
+    return turns(of, REEL_CONV_FORWARD, 0, 1, 3, 1u | 1u << 3 | 1u << 4);
+}
+
+static uint32_t turns_conv_transpose(const reel_op_turns *of)
+{
+    return turns(of, REEL_CONV_INPUT_GRAD, 3, 1, 0, 1u | 1u << 3);
+}
+
+static uint32_t turns_weight_grad(const reel_op_turns *of)
+{
+    return turns(of, REEL_CONV_WEIGHT_GRAD, 0, 2, 1, 1u | 1u << 1);
 }
 
 static double flops_conv(const reel_play *play)
@@ -351,7 +389,7 @@ enum { BIAS_IS_OPTIONAL = 1 << 2 };
 #define OP(op_name, rules, may_lack, kind, folds_)                                                                     \
     {                                                                                                                  \
         .name = op_name, .infer = infer_##rules, .play = play_##rules, .vjp = vjp_##rules, .flags = kind,              \
-        .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack, .flops = flops_##rules, .folds = folds_           \
+        .attrs_size = sizeof(reel_conv_attrs), .optional = may_lack, .flops = flops_##rules, .folds = folds_, .turns = turns_##rules          \
     }
 static const reel_op ops[3][3] = {
     { OP("conv1d", conv, BIAS_IS_OPTIONAL, REEL_OP_RELU, NULL),

@@ -30,15 +30,14 @@ typedef struct reel_conv_epilogue {
     const void *bias;
     bool relu;
     const reel_play *play; /* whose input 1 is the weight, for reel_play_keep; or NULL */
-    const struct reel_conv_pool *pool; /* asked only of reel_conv_pooling's, forward in two dimensions: instead of the result */
+    const struct reel_conv_pool *pool; /* asked only along images, forward in two dimensions: instead of the result */
 } reel_conv_epilogue;
 
-/* y[n, k, i, j] = the maximum of the 2 x 2 results from (2 i, 2 j) on, then max(0, .) if relu; taps, where not NULL, tell
- * which of them it is, row by row (a NaN wins). */
+/* The result becomes y[n, k, i, j] = the maximum of the 2 x 2 results from (2 i, 2 j) on, then max(0, .) if relu; taps,
+ * where not NULL, tell which of them it is, row by row (a NaN wins). */
 typedef struct reel_conv_pool {
-    void *y;
     uint8_t *taps;
-    bool relu;
+    bool relu, taps_turned;
 } reel_conv_pool;
 
 /* Memory for the weight in an algorithm's layout, which tag and size tell apart: kept from play to play where it may be
@@ -52,13 +51,15 @@ void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogu
  *     input grad   (gy, w) -> gx
  *         gx[n, c, i] = sum over k, o, t with o * stride - pad + t * dilation = i of gy[n, k, o] * w[k, c, t]
  *     weight grad  (x, gy) -> gw
- *         gw[k, c, t] = sum over n, o of gy[n, k, o] * x[n, c, o * stride - pad + t * dilation] */
+ *         gw[k, c, t] = sum over n, o of gy[n, k, o] * x[n, c, o * stride - pad + t * dilation]
+ * Images may lie turned (ops/turned.h); that is asked only along images. */
 typedef struct reel_conv_call {
     const reel_conv_geom *g;
     reel_conv_pass pass;
     const void *a, *b;
     const reel_conv_epilogue *epilogue; /* not of a weight gradient */
-    void *result;
+    void *result;                       /* or what is pooled of it, if the epilogue pools */
+    bool a_turned, b_turned, result_turned;
 } reel_conv_call;
 
 /* One algorithm. `run` returns false when scratch memory is short; it overwrites all of the result, whose bits may depend
@@ -86,8 +87,9 @@ const reel_conv_impl *reel_conv_choose(const reel_conv_geom *g, reel_conv_pass p
 /* Plays a pass by an algorithm, and tells a profile by which. */
 bool reel_conv_run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call);
 
-/* The algorithm of the forward pass if it pools as well: along images, the geometry as it is (no axes joined). Else NULL. */
-const reel_conv_impl *reel_conv_pooling(const reel_conv_geom *g, reel_conv_algo wanted);
+/* The algorithm of a pass if it runs along images, the geometry as it is (no axes joined): then it pools as well and takes
+ * images turned. Else NULL. */
+const reel_conv_impl *reel_conv_along_images(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted);
 
 /* All of them, in no order. */
 extern const reel_conv_impl *const reel_conv_impls[];
@@ -97,13 +99,8 @@ extern const int reel_conv_n_impls;
  * overwritten); NULL when that is not set. False and an error when the file is damaged or cannot be written. */
 bool reel_conv_tuned(const reel_exec *exec, const reel_conv_call *call, const reel_conv_impl **impl);
 
-/* The passes by the algorithm chosen, for any geometry: sizes may be 0. `epilogue` may be NULL. */
-bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,
-                         const void *w, const reel_conv_epilogue *epilogue, void *y);
-bool reel_conv_input_grad(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *gy,
-                          const void *w, const reel_conv_epilogue *epilogue, void *gx);
-bool reel_conv_weight_grad(const reel_exec *exec, const reel_conv_geom *g, reel_conv_algo wanted, const void *x,
-                           const void *gy, void *gw);
+/* Plays a pass by the algorithm chosen, for any geometry: sizes may be 0. */
+bool reel_conv_pass_play(const reel_exec *exec, reel_conv_algo wanted, const reel_conv_call *call);
 
 /* 2 n k out (c / groups) kernel: the arithmetic of the plain loops. */
 double reel_conv_flops(const reel_conv_geom *g);

@@ -100,11 +100,11 @@ static reel_conv_geom simplified(const reel_conv_geom *g)
     return s;
 }
 
-const reel_conv_impl *reel_conv_pooling(const reel_conv_geom *g, reel_conv_algo wanted)
+const reel_conv_impl *reel_conv_along_images(const reel_conv_geom *g, reel_conv_pass pass, reel_conv_algo wanted)
 {
     reel_conv_geom s = simplified(g);
     if (memcmp(s.in, g->in, sizeof s.in) != 0) return NULL;
-    const reel_conv_impl *impl = reel_conv_choose(&s, REEL_CONV_FORWARD, wanted);
+    const reel_conv_impl *impl = reel_conv_choose(&s, pass, wanted);
     return impl == &reel_conv_images || impl == &reel_conv_winograd_rows ? impl : NULL;
 }
 
@@ -150,54 +150,31 @@ void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogu
     return kept ? kept : reel_scratch(exec, bytes);
 }
 
-static const reel_conv_epilogue no_epilogue;
-
 bool reel_conv_run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
     if (exec->method) *exec->method = impl->name;
     return impl->run(impl, exec, call);
 }
 
-static bool run_chosen(const reel_exec *exec, reel_conv_algo wanted, const reel_conv_call *call)
+bool reel_conv_pass_play(const reel_exec *exec, reel_conv_algo wanted, const reel_conv_call *of)
 {
+    reel_conv_geom g = *of->g;
+    reel_conv_call call = *of;
     const reel_conv_impl *impl = NULL;
-    if (wanted == REEL_CONV_AUTO && !reel_conv_tuned(exec, call, &impl)) return false;
-    if (!impl) impl = reel_conv_choose(call->g, call->pass, wanted);
-    return reel_conv_run(impl, exec, call);
-}
-
-bool reel_conv_correlate(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,
-                         const void *w, const reel_conv_epilogue *epilogue, void *y)
-{
-    reel_conv_geom g = simplified(geom);
-    if (!epilogue) epilogue = &no_epilogue;
-    if (g.n == 0) return true;
-    if (g.c == 0) {
-        reel_conv_fill(g.dtype, g.n, g.k, reel_conv_volume(g.out), epilogue, y);
-        return true;
+    if (call.a_turned || call.b_turned || call.result_turned || (call.epilogue && call.epilogue->pool)) {
+        /* As it was planned, unless the environment has asked for another algorithm since. */
+        impl = reel_conv_along_images(&g, call.pass, wanted);
+        return reel_conv_run(impl ? impl : &reel_conv_images, exec, of);
     }
-    return run_chosen(exec, wanted, &(reel_conv_call) { &g, REEL_CONV_FORWARD, x, w, epilogue, y });
-}
-
-bool reel_conv_input_grad(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *gy,
-                          const void *w, const reel_conv_epilogue *epilogue, void *gx)
-{
-    reel_conv_geom g = simplified(geom);
-    if (!epilogue) epilogue = &no_epilogue;
+    call.g = &g;
+    g = simplified(&g);
+    if (g.c == 0 && call.pass == REEL_CONV_FORWARD)
+        reel_conv_fill(g.dtype, g.n, g.k, reel_conv_volume(g.out), call.epilogue, call.result);
+    if (g.n == 0 && call.pass == REEL_CONV_WEIGHT_GRAD)
+        memset(call.result, 0, (size_t)(g.k * (g.c / g.groups) * reel_conv_volume(g.kernel)) * reel_dtype_size(g.dtype));
     if (g.n == 0 || g.c == 0) return true;
-    return run_chosen(exec, wanted, &(reel_conv_call) { &g, REEL_CONV_INPUT_GRAD, gy, w, epilogue, gx });
-}
-
-bool reel_conv_weight_grad(const reel_exec *exec, const reel_conv_geom *geom, reel_conv_algo wanted, const void *x,
-                           const void *gy, void *gw)
-{
-    reel_conv_geom g = simplified(geom);
-    if (g.c == 0) return true;
-    if (g.n == 0) {
-        memset(gw, 0, (size_t)(g.k * (g.c / g.groups) * reel_conv_volume(g.kernel)) * reel_dtype_size(g.dtype));
-        return true;
-    }
-    return run_chosen(exec, wanted, &(reel_conv_call) { &g, REEL_CONV_WEIGHT_GRAD, x, gy, NULL, gw });
+    if (wanted == REEL_CONV_AUTO && !reel_conv_tuned(exec, &call, &impl)) return false;
+    return reel_conv_run(impl ? impl : reel_conv_choose(&g, call.pass, wanted), exec, &call);
 }
 
 /* The taps that reach residue `residue` of axis i, and from where. */

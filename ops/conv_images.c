@@ -82,6 +82,20 @@ static void multiply_point(const reel_images_pass *p, reel_gemm *gemm, int64_t p
     }
 }
 
+/* Sums of one output to their places in a turned plane. */
+static void unpack_turned(const reel_images_pass *p, void *plane, int64_t point, int64_t points, const void *sums)
+{
+    const reel_conv_places *places = &p->places;
+    const int64_t *grid = places->grid, *step = places->step, *first = places->first, *size = places->size;
+    size_t panel = (size_t)p->k.panel * p->k.size;
+    for (int64_t q = 0, run = grid[2]; q < points; q += run) {
+        int64_t x = (point + q) % grid[2], y = (point + q) / grid[2] % grid[1], z = (point + q) / grid[2] / grid[1];
+        int64_t to = ((z * step[0] + first[0]) * size[1] + y * step[1] + first[1]) * size[2] + x * step[2] + first[2];
+        run = step[2] == 1 ? smaller(grid[2] - x, points - q) : 1;
+        memcpy((char *)plane + (size_t)to * panel, (const char *)sums + (size_t)q * panel, (size_t)run * panel);
+    }
+}
+
 /* Sums to their places: [output][point][image] to [image][output][point]. */
 static void unpack(const reel_images_pass *p, int64_t image, int64_t group, int64_t point, int64_t points,
                    const void *sums)
@@ -89,6 +103,11 @@ static void unpack(const reel_images_pass *p, int64_t image, int64_t group, int6
     int64_t here = smaller(p->n - image, p->k.panel);
     for (int64_t o = 0; o < p->outputs; o++) {
         reel_conv_places places = p->places;
+        if (p->result_turned) {
+            int64_t plane = image * places.dst_n + (group * p->outputs + o) * places.dst_c * p->k.panel;
+            unpack_turned(p, at(places.dst, plane, p->k.size), point, points, at(sums, o * points * p->k.panel, p->k.size));
+            continue;
+        }
         places.dst = at(places.dst, image * places.dst_n + (group * p->outputs + o) * places.dst_c, p->k.size);
         places.dst_c = places.dst_n; /* images take the place of channels */
         for (int64_t q = 0; q < points; q += REEL_CONV_PANEL)
@@ -111,10 +130,15 @@ static void unpack_pooled(const reel_images_pass *p, int64_t image, int64_t grou
                                    pool->relu, at(sums, to, p->k.size), pool->taps ? taps + to : NULL);
         }
     unpack(p, image, group, point, points, sums);
-    for (int64_t o = 0; o < p->outputs && pool->taps; o++)
-        reel_images_unpack_taps(points, here, taps + o * points * panel, panel,
-                                pool->taps + (image * channels + group * p->outputs + o) * p->places.dst_c + point,
-                                channels * p->places.dst_c);
+    for (int64_t o = 0; o < p->outputs && pool->taps; o++) {
+        int64_t plane = p->places.dst_c, channel = group * p->outputs + o;
+        if (pool->taps_turned)
+            memcpy(pool->taps + ((image * channels + channel * panel) * plane + point * panel), taps + o * points * panel,
+                   (size_t)(points * panel));
+        else
+            reel_images_unpack_taps(points, here, taps + o * points * panel, panel,
+                                    pool->taps + (image * channels + channel) * plane + point, channels * plane);
+    }
 }
 
 /* The results of a band, point by point, with room for the tables. */
@@ -230,7 +254,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         p->places.grid[0] = p->places.grid[1] = p->places.size[0] = p->places.size[1] = 1;
         p->places.grid[2] = p->places.size[2] = p->epilogue->pool ? p->places.dst_c : reel_conv_volume(gather->grid);
     }
-    reel_images_turn t = { .k = &p->k, .channels = p->groups * p->inputs, .tile = p->tile };
+    reel_images_turn t = { .k = &p->k, .channels = p->groups * p->inputs, .tile = p->tile, .turned = p->src_turned };
     memcpy(t.size, p->src_size, sizeof t.size);
     memcpy(t.extent, p->src_size, sizeof t.extent);
     p->depth = p->inputs * reel_conv_volume(gather->taps);
@@ -257,7 +281,11 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     int64_t image = p->groups * p->inputs * reel_conv_volume(p->src_size);
     int64_t of_panel = p->of_panel = t.channels * reel_images_points(&t) * p->k.panel;
     int64_t panels = larger(1, smaller(blocks(p->n, p->k.panel), REEL_IMAGES_BYTES / (of_panel * (int64_t)p->k.size)));
-    bool there = p->turned && panels * p->k.panel >= p->n; /* since the gather of another residue */
+    if (reel_images_are_turned(&t)) {
+        panels = blocks(p->n, p->k.panel);
+        p->turned = (void *)p->src;
+    }
+    bool there = p->turned && panels * p->k.panel >= p->n; /* as they come, or since the gather of another residue */
     if (!p->turned) p->turned = reel_scratch(p->k.exec, reel_bytes((size_t)(panels * of_panel), p->k.size));
     if (!p->turned || !cut_bands(p, panels)) return false;
     if (p->tile && !reel_images_make_filters(p)) return false;
@@ -289,9 +317,11 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
                            .outputs = (fwd ? g->k : g->c) / g->groups,
                            .src = call->a,
                            .weight = call->b,
+                           .src_turned = call->a_turned,
+                           .result_turned = call->result_turned,
                            .crossed = !fwd,
                            .epilogue = epilogue };
-    p.places.dst = epilogue->pool ? epilogue->pool->y : call->result;
+    p.places.dst = call->result;
     p.places.dst_c = epilogue->pool ? (to[1] / 2) * (to[2] / 2) : reel_conv_volume(to);
     p.places.dst_n = p.places.dst_c * p.outputs * g->groups;
     for (int i = 0; i < 3; i++) {

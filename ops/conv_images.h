@@ -7,6 +7,7 @@
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
 #include <reel/ops/kernels/winograd_rows.h>
+#include <reel/ops/turned.h>
 
 /* Bytes of turned images at a time. */
 #define REEL_IMAGES_BYTES ((int64_t)8 << 20)
@@ -32,11 +33,15 @@ typedef struct reel_images_turn {
     int64_t n, channels, size[3], before[3], extent[3];
     int64_t tile, tiles; /* 0: the points themselves; tiles of a row */
     bool cotangents;
+    bool turned; /* `from` lies so already: [panel][channel][point][image] */
     void *to;
 } reel_images_turn;
 
 /* Elements of an image's channel in `to`. */
 int64_t reel_images_points(const reel_images_turn *turn);
+
+/* Whether there is nothing to do: `from` is what `to` would be. */
+bool reel_images_are_turned(const reel_images_turn *turn);
 
 /* False when memory is short. */
 bool reel_images_turn_all(const reel_images_turn *turn);
@@ -61,6 +66,7 @@ typedef struct reel_images_pass {
     int64_t n, groups, inputs, outputs;
     int64_t src_size[3], kernel[3];
     const void *src, *weight;
+    bool src_turned, result_turned;
     bool crossed; /* weight: [input][output] */
     const reel_conv_epilogue *epilogue;
     reel_conv_places places;

@@ -4,8 +4,6 @@
 #include <reel/ops/sizes.h>
 #include <string.h>
 
-enum { VECTORS = 2 };
-
 reel_images_kernels reel_images_kernels_for(const reel_exec *exec, const reel_conv_geom *g)
 {
     reel_images_kernels k = { .exec = exec, .size = reel_dtype_size(g->dtype) };
@@ -13,7 +11,7 @@ reel_images_kernels reel_images_kernels_for(const reel_exec *exec, const reel_co
     k.conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
     k.rows = reel_winograd_rows_for(exec->isa, g->dtype);
     k.lanes = k.gemm->lanes;
-    k.panel = k.lanes * smaller(VECTORS, blocks(g->n, k.lanes));
+    k.panel = reel_turned_panel(exec->isa, g->dtype, g->n);
     return k;
 }
 
@@ -29,30 +27,50 @@ typedef struct turn_job {
     int64_t scratch_size;
 } turn_job;
 
-/* A channel of a panel, by points. */
-static void turn_channel(const reel_images_turn *t, int64_t chunk, void *to)
+static bool is_whole(const reel_images_turn *t)
+{
+    return memcmp(t->size, t->extent, sizeof t->size) == 0 && t->before[0] == 0 && t->before[1] == 0 && t->before[2] == 0;
+}
+
+bool reel_images_are_turned(const reel_images_turn *t) { return t->turned && !t->tile && is_whole(t); }
+
+/* Points of a channel of a panel, from number `first` on. */
+static void turn_points(const reel_images_turn *t, int64_t chunk, int64_t first, int64_t count, void *to)
+{
+    int64_t panel = t->k->panel, image = chunk / t->channels * panel, plane = reel_conv_volume(t->size);
+    size_t size = t->k->size;
+    if (t->turned)
+        memcpy(to, at(t->from, (chunk * plane + first) * panel, size), (size_t)(count * panel) * size);
+    else
+        t->k->gemm->transpose(smaller(t->n - image, panel), count,
+                              at(t->from, (image * t->channels + chunk % t->channels) * plane + first, size),
+                              t->channels * plane, to, panel);
+}
+
+/* A channel of a panel, by points: at `to`, or where they lie so. */
+static void *turn_channel(const reel_images_turn *t, int64_t chunk, void *to)
 {
     const int64_t *size = t->size, *extent = t->extent, *before = t->before;
-    int64_t panel = t->k->panel, first = chunk / t->channels * panel, images = smaller(t->n - first, panel);
-    int64_t plane = reel_conv_volume(size), points = reel_conv_volume(extent), apart = t->channels * plane;
-    const void *from = at(t->from, first * apart + chunk % t->channels * plane, t->k->size);
-    bool whole = memcmp(size, extent, sizeof t->size) == 0 && before[0] == 0 && before[1] == 0 && before[2] == 0;
-    if (images < panel) memset(to, 0, (size_t)(points * panel) * t->k->size);
-    if (whole) {
-        t->k->gemm->transpose(images, plane, from, apart, to, panel);
-        return;
+    int64_t panel = t->k->panel, plane = reel_conv_volume(size), row = extent[2] * panel;
+    void *result = to;
+    if (t->turned && is_whole(t)) return at(t->from, chunk * plane * panel, t->k->size);
+    if (t->n - chunk / t->channels * panel < panel)
+        memset(to, 0, (size_t)(reel_conv_volume(extent) * panel) * t->k->size);
+    if (is_whole(t)) {
+        turn_points(t, chunk, 0, plane, to);
+        return result;
     }
-    int64_t length = larger(0, smaller(size[2], extent[2] - before[2])), row = extent[2] * panel;
+    int64_t length = larger(0, smaller(size[2], extent[2] - before[2]));
     for (int64_t i = 0; i < extent[0] * extent[1]; i++, to = at(to, row, t->k->size)) {
         int64_t z = i / extent[1] - before[0], y = i % extent[1] - before[1];
         bool inside = z >= 0 && z < size[0] && y >= 0 && y < size[1] && length > 0;
         int64_t head = inside ? before[2] * panel : row, tail = inside ? (before[2] + length) * panel : row;
         memset(to, 0, (size_t)head * t->k->size);
         if (!inside) continue;
-        t->k->gemm->transpose(images, length, at(from, (z * size[1] + y) * size[2], t->k->size), apart,
-                              at(to, head, t->k->size), panel);
+        turn_points(t, chunk, (z * size[1] + y) * size[2], length, at(to, head, t->k->size));
         memset(at(to, tail, t->k->size), 0, (size_t)(row - tail) * t->k->size);
     }
+    return result;
 }
 
 static void turn_chunk(void *arg, int64_t chunk, int worker)
@@ -64,13 +82,11 @@ static void turn_chunk(void *arg, int64_t chunk, int worker)
         turn_channel(t, chunk, to);
         return;
     }
-    void *points = job->scratch + worker * job->scratch_size;
-    turn_channel(t, chunk, points);
     reel_winograd_rows rows = { .rows = t->extent[0] * t->extent[1],
                                 .tiles = t->tiles,
                                 .tile = t->tile,
                                 .panel = t->k->panel,
-                                .points = points,
+                                .points = turn_channel(t, chunk, job->scratch + worker * job->scratch_size),
                                 .points_row = t->extent[2] * t->k->panel,
                                 .products = to };
     if (t->cotangents)
@@ -83,6 +99,7 @@ bool reel_images_turn_all(const reel_images_turn *t)
 {
     const reel_exec *exec = t->k->exec;
     turn_job job = { .t = t };
+    if (reel_images_are_turned(t)) return true;
     if (t->tile) {
         int64_t bytes = reel_conv_volume(t->extent) * t->k->panel * (int64_t)t->k->size;
         job.scratch_size = round_up(bytes, 64);

@@ -17,7 +17,7 @@ typedef struct weights {
     int64_t shares, parts, extent[3];
     bool fresh;               /* the first images of every share */
     const int64_t *row_off;   /* of each row in the turned images */
-    void *x, *gy;             /* turned: [share]... */
+    const void *x, *gy;       /* turned: [share]... */
     void *sums, *totals, *gw; /* sums: [share][product][output][row][lane]; totals, of tiles: [product][output][row] */
 } weights;
 
@@ -90,6 +90,12 @@ static const int64_t *row_offsets(const weights *p, const reel_exec *exec)
     return off;
 }
 
+/* Scratch of so many elements, where it will be written. */
+static void *room_for(const reel_images_turn *t, int64_t elements)
+{
+    return reel_scratch(t->k->exec, reel_bytes(reel_images_are_turned(t) ? 1 : (size_t)elements, t->k->size));
+}
+
 bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, int64_t tile)
 {
     const reel_conv_geom *g = call->g;
@@ -101,8 +107,8 @@ bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, 
                   .products = tile ? REEL_WINOGRAD_ROWS : 1,
                   .gw = call->result };
     int64_t out = reel_conv_volume(g->out), in = reel_conv_volume(g->in), panel = p.k.panel;
-    reel_images_turn of_x = { .k = &p.k, .channels = g->c, .tile = tile },
-                     of_gy = { .k = &p.k, .channels = g->k, .tile = tile, .cotangents = true };
+    reel_images_turn of_x = { .k = &p.k, .channels = g->c, .tile = tile, .turned = call->a_turned },
+                     of_gy = { .k = &p.k, .channels = g->k, .tile = tile, .cotangents = true, .turned = call->b_turned };
     for (int i = 0; i < 3; i++) {
         p.extent[i] = (g->out[i] - 1) * g->stride[i] + (g->kernel[i] - 1) * g->dilation[i] + 1;
         if (g->pad[i] == 0) p.extent[i] = larger(p.extent[i], g->in[i]); /* turned as a whole */
@@ -128,16 +134,18 @@ bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, 
     p.parts = smaller(blocks(p.outputs, 4), blocks(CHUNKS, p.shares * g->groups * p.products));
     size_t sums = reel_bytes((size_t)(p.shares * p.products * g->k * p.rows * p.k.lanes), p.k.size);
     p.row_off = row_offsets(&p, exec);
-    p.x = of_x.to = reel_scratch(exec, reel_bytes((size_t)(p.shares * x_panel), p.k.size));
-    p.gy = of_gy.to = reel_scratch(exec, reel_bytes((size_t)(p.shares * gy_panel), p.k.size));
+    of_x.to = room_for(&of_x, p.shares * x_panel);
+    of_gy.to = room_for(&of_gy, p.shares * gy_panel);
     p.sums = reel_scratch(exec, sums);
     if (tile) p.totals = reel_scratch(exec, reel_bytes((size_t)(p.products * g->k * p.rows), p.k.size));
-    if (!p.row_off || !p.x || !p.gy || !p.sums || (tile && !p.totals)) return false;
+    if (!p.row_off || !of_x.to || !of_gy.to || !p.sums || (tile && !p.totals)) return false;
     for (int64_t first = 0; first < g->n; first += p.shares * panel) {
         of_x.n = of_gy.n = smaller(g->n - first, p.shares * panel);
         of_x.from = at(call->a, first * g->c * in, p.k.size);
         of_gy.from = at(call->b, first * g->k * out, p.k.size);
         if (!reel_images_turn_all(&of_x) || !reel_images_turn_all(&of_gy)) return false;
+        p.x = reel_images_are_turned(&of_x) ? of_x.from : of_x.to;
+        p.gy = reel_images_are_turned(&of_gy) ? of_gy.from : of_gy.to;
         p.fresh = first == 0;
         reel_parallel(exec, blocks(of_x.n, panel) * g->groups * p.parts * p.products, dot_chunk, &p);
     }

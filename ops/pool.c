@@ -3,6 +3,7 @@
 #include <reel/core/autograd.h>
 #include <reel/ops/pointwise_impl.h>
 #include <reel/ops/pool_geometry.h>
+#include <reel/ops/turned.h>
 #include <string.h>
 
 // The work of one play: planes between x and y, cut into chunks.
@@ -10,6 +11,7 @@ typedef struct work {
     const reel_pool_kernels *kernels;
     const reel_buffer *x, *y, *taps;
     int64_t planes, chunk, x_plane, y_plane;
+    int64_t panel; // images of a panel of turned operands, else 0
     reel_pool_plane plane;
     reel_tile_fn *relu; // of the results, or NULL
 } work;
@@ -147,7 +149,13 @@ static void scatter_task(void *arg, int64_t chunk, int worker)
     const work *w = arg;
     piece p = piece_of(w, chunk);
     (void)worker;
-    if (w->x->dtype == REEL_F32)
+    if (w->panel && w->x->dtype == REEL_F32)
+        w->kernels->scatter_turned_f32(&w->plane, p.planes, w->panel, (const float *)p.y, (const uint8_t *)p.taps,
+                                       (float *)p.x);
+    else if (w->panel)
+        w->kernels->scatter_turned_f64(&w->plane, p.planes, w->panel, (const double *)p.y, (const uint8_t *)p.taps,
+                                       (double *)p.x);
+    else if (w->x->dtype == REEL_F32)
         w->kernels->scatter_f32(&w->plane, p.planes, (const float *)p.y, p.taps, (float *)p.x);
     else
         w->kernels->scatter_f64(&w->plane, p.planes, (const double *)p.y, p.taps, (double *)p.x);
@@ -158,8 +166,30 @@ static bool scatter_play(const reel_play *play)
     work w;
     if (!work_begin(play, &play->out[0], &play->in[0], &play->in[1], &w)) return false;
     w.plane.wide = play->in[1].dtype == REEL_I32;
+    if (w.x->turned) { // planes of points of a panel
+        w.panel = reel_turned_panel(play->exec->isa, w.x->dtype, w.x->shape[0]);
+        w.planes /= w.panel;
+        w.x_plane *= w.panel;
+        w.y_plane *= w.panel;
+        w.chunk = 1;
+    }
     work_run(play, scatter_task, &w);
     return true;
+}
+
+// Pairs, as a max pool folded into a convolution leaves them.
+static uint32_t scatter_turns(const reel_op_turns *turns)
+{
+    const reel_pool_attrs *a = turns->attrs;
+    reel_tensor *y = turns->tensors[0];
+    int64_t in[3], out[3];
+    reel_shape x = reel_shape_of(turns->tensors[2]), shape = reel_shape_of(y);
+    reel_pool_sizes(x.dim, x.ndim, a->axes, in);
+    reel_pool_sizes(shape.dim, shape.ndim, a->axes, out);
+    bool can = a->axes == 2 && x.ndim == 4 && reel_dtype_of(turns->tensors[1]) == REEL_U8 &&
+               reel_max_pool_is_pairs(max_op(2, false), a, in[1], in[2]) &&
+               reel_turns_batch(turns->exec->isa, reel_dtype_of(y), x.dim[0]);
+    return can ? 7 | REEL_TURNS_TOGETHER : 0;
 }
 
 static bool scatter_vjp(reel_vjp *vjp)
@@ -252,7 +282,7 @@ const reel_op reel_op_max_pool_gather = {
     .name = "max_pool_gather", .infer = gather_infer, .play = gather_play, .vjp = gather_vjp, ATTRS
 };
 const reel_op reel_op_max_pool_scatter = {
-    .name = "max_pool_scatter", .infer = scatter_infer, .play = scatter_play, .vjp = scatter_vjp, ATTRS
+    .name = "max_pool_scatter", .infer = scatter_infer, .play = scatter_play, .vjp = scatter_vjp, .turns = scatter_turns, ATTRS
 };
 const reel_op reel_op_max_pool_indices = {
     .name = "max_pool_indices", .infer = indices_infer, .play = indices_play, ATTRS

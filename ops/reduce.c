@@ -7,6 +7,7 @@
 #include <reel/ops/reduce_op.h>
 #include <reel/ops/scan.h>
 #include <reel/ops/shape.h>
+#include <reel/ops/turned.h>
 #include <string.h>
 
 // ---- shared with the other reductions ----
@@ -146,7 +147,28 @@ static bool infer_count(reel_infer *infer) { return reel_infer_reduced(infer, RE
 static bool run(const reel_play *play, reel_reduce_kind kind, reel_finish finish)
 {
     reel_reduce_how how = { .kind = kind, .finish = finish };
-    return reel_reduce_run(play, reel_reduce_mask(play->attrs, play->in[0].ndim), &how);
+    const reel_buffer *x = &play->in[0];
+    uint32_t mask = reel_reduce_mask(play->attrs, x->ndim);
+    if (!x->turned) return reel_reduce_run(play, mask, &how);
+    int64_t panel = reel_turned_panel(play->exec->isa, x->dtype, x->shape[0]), channels = x->shape[1];
+    int64_t shape[] = { x->shape[0] / panel, channels, x->numel / x->shape[0] / channels * panel };
+    int64_t strides[] = { channels * shape[2], shape[2], 1 };
+    reel_buffer panels = *x;
+    reel_play turned = *play;
+    panels.ndim = 3;
+    panels.shape = shape;
+    panels.strides = strides;
+    turned.in = &panels;
+    return reel_reduce_run(&turned, mask & 2 ? 7 : 5, &how);
+}
+
+// Over images and points, with or without channels.
+static uint32_t turns_reduction(const reel_op_turns *turns)
+{
+    reel_tensor *x = turns->tensors[0];
+    int ndim = reel_ndim(x);
+    uint32_t mask = reel_reduce_mask(turns->attrs, ndim);
+    return ndim >= 3 && (mask | 2) == (1u << ndim) - 1 && reel_turns_batch(turns->exec->isa, reel_dtype_of(x), reel_size(x, 0));
 }
 
 static bool play_sum(const reel_play *play) { return run(play, REEL_REDUCE_SUM, REEL_FINISH_VALUE); }
@@ -248,6 +270,7 @@ static bool vjp_logsumexp(reel_vjp *vjp)
         .vjp = vjp_fn,                                                                                                 \
         .flags = REEL_OP_STRIDED,                                                                                      \
         .attrs_size = sizeof(reel_reduce_attrs),                                                                       \
+        .turns = turns_reduction,                                                                                      \
     };                                                                                                                 \
     reel_tensor *reel_##op(reel_tensor *x, reel_dims dims, bool keepdim)                                               \
     {                                                                                                                  \

@@ -39,6 +39,12 @@ typedef struct reel_pool_kernels {
     /* x = 0, then y added to it at the taps. */
     void (*scatter_f32)(const reel_pool_plane *g, int64_t planes, const float *y, const void *taps, float *x);
     void (*scatter_f64)(const reel_pool_plane *g, int64_t planes, const double *y, const void *taps, double *x);
+    /* The same of pairs in planes of points of `panel` images: x is [planes, D, H, W, panel], y and taps [planes, oD, oH, oW,
+     * panel]. */
+    void (*scatter_turned_f32)(const reel_pool_plane *g, int64_t planes, int64_t panel, const float *y, const uint8_t *taps,
+                               float *x);
+    void (*scatter_turned_f64)(const reel_pool_plane *g, int64_t planes, int64_t panel, const double *y,
+                               const uint8_t *taps, double *x);
     /* y = the sum of each window over the product of its spans' counts, and the adjoint of that. `row` is scratch for
      * W. */
     void (*avg_f32)(const reel_pool_plane *g, int64_t planes, const float *x, float *y, float *row);
