@@ -9,7 +9,7 @@
 #include <reel/ops/sizes.h>
 #include <string.h>
 
-enum { MOST_SPREAD = 100, SUB_TILES = 24, SUB_CHANNELS = 64 }; /* tiles of an image that is spread; a phase's chunk */
+enum { MOST_SPREAD = 100, SUB_CHANNELS = 64 }; /* tiles of an image that is spread; a phase's chunk */
 
 typedef enum gather_kind { FORWARD, TURNED, ADJOINT } gather_kind;
 
@@ -75,7 +75,8 @@ static void block_chunk(void *arg, int64_t chunk, int worker)
     const reel_winograd *s = &p->s;
     char *scratch = p->scratch + (size_t)worker * p->scratch_size, *stage = scratch + p->stage_at;
     reel_winograd_operand source = p->source, target = p->target;
-    int64_t group = chunk / p->blocks, first = chunk % p->blocks * s->block, last = smaller(s->tiles, first + s->block);
+    int64_t group = chunk / p->blocks, first = chunk % p->blocks * s->block,
+            last = smaller(s->cut.tiles, first + s->block);
     source.products = scratch;
     target.products = at(scratch, s->products * source.stride, s->size);
     source.first = target.first = first;
@@ -101,7 +102,7 @@ static void transform_chunk(const gather_pass *p, const reel_winograd_operand *o
 static void source_chunk(void *arg, int64_t chunk, int worker)
 {
     const gather_pass *p = arg;
-    transform_chunk(p, &p->source, SUB_TILES, chunk, worker, false);
+    transform_chunk(p, &p->source, p->s.sub, chunk, worker, false);
 }
 
 static void product_chunk(void *arg, int64_t chunk, int worker)
@@ -111,7 +112,7 @@ static void product_chunk(void *arg, int64_t chunk, int worker)
     multiply_product(p, p->group, chunk, p->last - p->first, &p->source, &p->target);
 }
 
-static int64_t target_sub(const gather_pass *p) { return p->kind == ADJOINT ? p->s.of_image : SUB_TILES; }
+static int64_t target_sub(const gather_pass *p) { return p->kind == ADJOINT ? p->s.cut.of_image : p->s.sub; }
 
 static void target_chunk(void *arg, int64_t chunk, int worker)
 {
@@ -125,51 +126,41 @@ static void run_phases(const reel_exec *exec, gather_pass *p)
     int64_t source_parts = blocks(p->source.side->channels, SUB_CHANNELS),
             target_parts = blocks(p->target.side->channels, SUB_CHANNELS);
     for (p->group = 0; p->group < s->groups; p->group++)
-        for (p->first = 0; p->first < s->tiles; p->first = p->last) {
-            p->last = smaller(s->tiles, p->first + s->block);
+        for (p->first = 0; p->first < s->cut.tiles; p->first = p->last) {
+            p->last = smaller(s->cut.tiles, p->first + s->block);
             p->source.first = p->target.first = p->first;
             int64_t count = p->last - p->first;
-            reel_parallel(exec, blocks(count, SUB_TILES) * source_parts, source_chunk, p);
+            reel_parallel(exec, blocks(count, s->sub) * source_parts, source_chunk, p);
             reel_parallel(exec, s->products, product_chunk, p);
             reel_parallel(exec, blocks(count, target_sub(p)) * target_parts, target_chunk, p);
         }
-}
-
-static int64_t tiles_of(const int64_t size[3], int m)
-{
-    return blocks(size[1], m) * blocks(size[2], m);
-}
-
-/* Whether an input gradient has fewer tiles as the adjoint of forward than turned around. */
-static bool better_adjoint(const reel_conv_geom *g, int m)
-{
-    return tiles_of(g->out, m) < tiles_of(g->in, m) && tiles_of(g->out, m) <= MOST_SPREAD;
 }
 
 /* Tiles of a block: with products of 768 KiB, to stay in a core's cache, or 20 MiB, in the cache of all. */
 static void choose_block(gather_pass *p)
 {
     reel_winograd *s = &p->s;
-    int64_t c = s->in.padded, k = s->out.padded, unit = p->kind == ADJOINT ? s->of_image : REEL_GEMM_ROWS;
+    int64_t c = s->in.padded, k = s->out.padded, unit = p->kind == ADJOINT ? s->cut.of_image : REEL_GEMM_ROWS;
     int64_t of_tile = s->products * (c + k) * (int64_t)s->size;
     s->block = (768 << 10) / of_tile;
     if (s->block < 18) s->block = 18;
     if (s->block > 36) s->block = 36;
-    int64_t own_blocks = s->groups * blocks(s->tiles, round_up(s->block, unit));
+    int64_t own_blocks = s->groups * blocks(s->cut.tiles, round_up(s->block, unit));
     s->phased = c * k > 72 * (c + k) || own_blocks < 8;
     if (s->phased) s->block = (20 << 20) / of_tile;
-    if (s->block > s->tiles) s->block = s->tiles;
+    if (s->block > s->cut.tiles) s->block = s->cut.tiles;
     s->block = s->block < unit ? unit : s->block / unit * unit;
-    p->blocks = blocks(s->tiles, s->block);
+    p->blocks = blocks(s->cut.tiles, s->block);
 }
 
-/* The call with another geometry. */
-static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather_kind kind, const reel_conv_call *call)
+/* The call with another geometry. With a mosaic, *odd tells whether images may have spoilt their neighbours. */
+static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather_kind kind, const reel_conv_call *call,
+                   bool mosaic, atomic_bool *odd)
 {
     const reel_conv_epilogue *epilogue = call->epilogue;
     gather_pass p = { .kind = kind, .weight = call->b };
     reel_winograd *s = &p.s;
-    reel_winograd_setup(s, exec, g, m);
+    reel_winograd_setup(s, exec, g, m, mosaic);
     p.source = (reel_winograd_operand) { .side = &s->in, .transform = s->kernels->image, .images = (void *)call->a };
     p.target = (reel_winograd_operand) { .side = &s->out, .transform = s->kernels->result, .images = call->result };
     if (kind == ADJOINT) {
@@ -178,6 +169,7 @@ static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather
         p.target.side = &s->in;
         p.target.transform = s->kernels->spread;
     }
+    p.source.odd = odd;
     p.target.bias = epilogue->bias;
     p.target.relu = epilogue->relu;
     choose_block(&p);
@@ -220,14 +212,27 @@ static reel_conv_geom turned(const reel_conv_geom *g)
     return t;
 }
 
+/* The convolution that plays a pass, and how: an input gradient as forward's adjoint where that has fewer tiles. */
+static gather_kind kind_of(const reel_conv_geom *g, reel_conv_pass pass, int m, reel_conv_geom *played)
+{
+    *played = *g;
+    if (pass != REEL_CONV_INPUT_GRAD) return FORWARD;
+    reel_conv_geom t = turned(g);
+    reel_winograd_cut adjoint = reel_winograd_cut_of(g, m, false);
+    if (adjoint.of_image <= MOST_SPREAD && adjoint.tiles < reel_winograd_cut_of(&t, m, true).tiles) return ADJOINT;
+    *played = t;
+    return TURNED;
+}
+
 static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
     const reel_conv_geom *g = call->g;
     if (call->pass == REEL_CONV_WEIGHT_GRAD) return reel_winograd_weight_grad(exec, call, impl->tile);
-    if (call->pass == REEL_CONV_FORWARD) return gather(exec, g, impl->tile, FORWARD, call);
-    if (better_adjoint(g, impl->tile)) return gather(exec, g, impl->tile, ADJOINT, call);
-    reel_conv_geom t = turned(g);
-    return gather(exec, &t, impl->tile, TURNED, call);
+    reel_conv_geom played;
+    gather_kind kind = kind_of(g, call->pass, impl->tile, &played);
+    atomic_bool odd = false;
+    if (!gather(exec, &played, impl->tile, kind, call, kind != ADJOINT, &odd)) return false;
+    return !odd || gather(exec, &played, impl->tile, kind, call, false, &odd);
 }
 
 static bool supports(const reel_conv_geom *g, int m)
@@ -242,14 +247,12 @@ static bool supports(const reel_conv_geom *g, int m)
 /* Products at the speed of the matrix kernels, transforms by the vector. */
 static double cost(const reel_conv_geom *g, reel_conv_pass pass, int m)
 {
-    const int64_t *out = pass == REEL_CONV_INPUT_GRAD && !better_adjoint(g, m) ? g->in : g->out;
-    double products = (m + 2) * (m + 2), c = (double)g->c, k = (double)g->k, k_per = (double)(g->k / g->groups);
-    double tiles = (double)g->n * (double)tiles_of(out, m);
-    double c_whole = (double)round_up(g->c / g->groups, 16) * (double)g->groups,
-           k_whole = (double)round_up(g->k / g->groups, 16);
-    double multiply = 2 * tiles * products * c_whole * k_whole / 105, move = tiles * products * (c + k) * 0.2;
-    double filters = products * c_whole * k_per * 0.08;
-    return 3000 + multiply + move + filters;
+    reel_conv_geom played;
+    bool mosaic = kind_of(g, pass, m, &played) != ADJOINT;
+    reel_winograd_cut cut = reel_winograd_cut_of(&played, m, mosaic);
+    double products = (m + 2) * (m + 2), c_whole = (double)round_up(g->c / g->groups, 16) * (double)g->groups;
+    double filters = c_whole * (double)(g->k / g->groups) * 0.08;
+    return 3000 + products * ((double)cut.tiles * reel_winograd_tile_cost(&played, cut.across > 0) + filters);
 }
 
 #define WINOGRAD(m)                                                                                                    \

@@ -4,7 +4,9 @@
 #include <reel/ops/sizes.h>
 #include <string.h>
 
-void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_conv_geom *g, int m)
+enum { SUB_TILES = 24 };
+
+void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_conv_geom *g, int m, bool mosaic)
 {
     memset(s, 0, sizeof *s);
     const reel_winograd_kernels *kernels = reel_winograd_kernels_for(reel_conv_isa(exec->isa, g->dtype));
@@ -25,10 +27,8 @@ void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_con
     s->out = (reel_winograd_side) { .channels = g->k / g->groups, .height = g->out[1], .width = g->out[2] };
     s->in.padded = round_up(s->in.channels, s->lanes);
     s->out.padded = round_up(s->out.channels, s->lanes);
-    s->tiles_y = blocks(g->out[1], m);
-    s->tiles_x = blocks(g->out[2], m);
-    s->of_image = s->tiles_y * s->tiles_x;
-    s->tiles = s->n * s->of_image;
+    s->cut = reel_winograd_cut_of(g, m, mosaic);
+    s->sub = s->cut.tiles_x > SUB_TILES ? SUB_TILES : SUB_TILES / s->cut.tiles_x * s->cut.tiles_x;
 }
 
 int64_t *reel_winograd_steps(const reel_exec *exec, int64_t count, int64_t step)
@@ -58,7 +58,8 @@ int64_t reel_winograd_layout(const reel_winograd *s, reel_winograd_operand *oper
 int64_t reel_winograd_stage(const reel_winograd *s, bool spread)
 {
     int64_t rows = (s->m + 2) * REEL_WINOGRAD_COLUMNS * s->lanes;
-    int64_t picture = (s->tiles_y * s->m + 2) * reel_winograd_pitch(s->tiles_x, s->m, s->lanes) * s->lanes;
+    int64_t picture = (s->cut.tiles_y * s->m + 2) * reel_winograd_pitch(s->cut.tiles_x, s->m, s->lanes) * s->lanes;
+    if (s->cut.across) return 2 * rows; /* its picture, of a row of tiles */
     return spread && picture > rows ? picture : rows;
 }
 
@@ -69,13 +70,18 @@ static void transform_rows(const reel_winograd *s, const reel_winograd_operand *
     const reel_winograd_side *side = operand->side;
     int64_t longest = (REEL_WINOGRAD_COLUMNS - 2) / s->m;
     while (first < last) {
-        int64_t tx = first % s->tiles_x, ty = first / s->tiles_x % s->tiles_y, n = first / s->of_image;
-        int64_t run = smaller(smaller(s->tiles_x - tx, last - first), longest);
-        row.plane = (n * s->groups * side->channels + channel) * side->height * side->width;
+        int64_t tx = first % s->cut.tiles_x, ty = first / s->cut.tiles_x % s->cut.tiles_y, n = first / s->cut.of_image;
+        int64_t run = smaller(smaller(s->cut.tiles_x - tx, last - first), longest);
         row.y = ty * s->m - side->offset_y;
         row.x = tx * s->m - side->offset_x;
         row.tiles = (int)run;
-        operand->transform(&row);
+        if (s->cut.across) {
+            row.plane = channel;
+            reel_winograd_transform_mosaic(s, operand, &row);
+        } else {
+            row.plane = (n * s->groups * side->channels + channel) * side->height * side->width;
+            operand->transform(&row);
+        }
         row.products = at(row.products, run * row.tile_stride, s->size);
         first += run;
     }
@@ -85,14 +91,14 @@ static void transform_images(const reel_winograd *s, const reel_winograd_operand
                              int64_t channel, int64_t first, int64_t last)
 {
     const reel_winograd_side *side = operand->side;
-    row.rows = (int)s->tiles_y;
-    row.tiles = (int)s->tiles_x;
+    row.rows = (int)s->cut.tiles_y;
+    row.tiles = (int)s->cut.tiles_x;
     row.y = -side->offset_y;
     row.x = -side->offset_x;
-    for (; first < last; first += s->of_image) {
-        row.plane = (first / s->of_image * s->groups * side->channels + channel) * side->height * side->width;
+    for (; first < last; first += s->cut.of_image) {
+        row.plane = (first / s->cut.of_image * s->groups * side->channels + channel) * side->height * side->width;
         operand->transform(&row);
-        row.products = at(row.products, s->of_image * row.tile_stride, s->size);
+        row.products = at(row.products, s->cut.of_image * row.tile_stride, s->size);
     }
 }
 

@@ -7,7 +7,7 @@
 #include <reel/ops/conv_winograd.h>
 #include <reel/ops/sizes.h>
 
-enum { SUB_TILES = 24, SUB_CHANNELS = 64 };
+enum { SUB_CHANNELS = 64 };
 
 typedef struct weight_pass {
     reel_winograd s;
@@ -49,7 +49,7 @@ static void share_chunk(void *arg, int64_t chunk, int worker)
     reel_winograd_operand image = p->image, cotangent = p->cotangent;
     image.products = scratch;
     cotangent.products = at(scratch, s->products * image.stride, s->size);
-    int64_t end = smaller(s->tiles, begin + p->share);
+    int64_t end = smaller(s->cut.tiles, begin + p->share);
     for (int64_t first = begin; first < end; first += s->block) {
         int64_t last = smaller(end, first + s->block);
         image.first = cotangent.first = first;
@@ -68,7 +68,7 @@ static void transform_chunk(void *arg, int64_t chunk, int worker)
     int64_t image_parts = blocks(p->s.in.channels, SUB_CHANNELS),
             parts = image_parts + blocks(p->s.out.channels, SUB_CHANNELS), part = chunk % parts;
     const reel_winograd_operand *operand = part < image_parts ? &p->image : &p->cotangent;
-    int64_t first = p->first + chunk / parts * SUB_TILES, last = smaller(p->last, first + SUB_TILES);
+    int64_t first = p->first + chunk / parts * p->s.sub, last = smaller(p->last, first + p->s.sub);
     int64_t c = (part < image_parts ? part : part - image_parts) * SUB_CHANNELS;
     reel_winograd_transform(&p->s, operand, p->group, first, last, c,
                             smaller(operand->side->channels, c + SUB_CHANNELS), false,
@@ -88,10 +88,10 @@ static void run_phases(const reel_exec *exec, weight_pass *p)
     int64_t parts =
         blocks(s->in.channels, SUB_CHANNELS) + blocks(s->out.channels, SUB_CHANNELS);
     for (p->group = 0; p->group < s->groups; p->group++)
-        for (p->first = 0; p->first < s->tiles; p->first = p->last) {
-            p->last = smaller(s->tiles, p->first + s->block);
+        for (p->first = 0; p->first < s->cut.tiles; p->first = p->last) {
+            p->last = smaller(s->cut.tiles, p->first + s->block);
             p->image.first = p->cotangent.first = p->first;
-            reel_parallel(exec, blocks(p->last - p->first, SUB_TILES) * parts, transform_chunk, p);
+            reel_parallel(exec, blocks(p->last - p->first, s->sub) * parts, transform_chunk, p);
             reel_parallel(exec, s->products, product_chunk, p);
         }
 }
@@ -125,10 +125,10 @@ static void choose_block(weight_pass *p)
     if (!s->phased && s->block < 24) s->block = 24;
     if (!s->phased && s->block > 36) s->block = 36;
     if (s->block < 1) s->block = 1;
-    if (s->block > s->tiles) s->block = s->tiles;
+    if (s->block > s->cut.tiles) s->block = s->cut.tiles;
     p->shares = s->phased ? 1 : sums < 768 << 10 ? 8 : sums < 1536 << 10 ? 4 : 2;
-    p->share = round_up(blocks(s->tiles, p->shares), s->phased ? 1 : s->block);
-    p->shares = blocks(s->tiles, p->share);
+    p->share = round_up(blocks(s->cut.tiles, p->shares), s->phased ? 1 : s->block);
+    p->shares = blocks(s->cut.tiles, p->share);
 }
 
 bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_call *call, int m)
@@ -136,7 +136,7 @@ bool reel_winograd_weight_grad(const reel_exec *exec, const reel_conv_call *call
     const reel_conv_geom *g = call->g;
     weight_pass p = { .gw = call->result };
     reel_winograd *s = &p.s;
-    reel_winograd_setup(s, exec, g, m);
+    reel_winograd_setup(s, exec, g, m, true);
     p.image = (reel_winograd_operand) { .side = &s->in, .transform = s->kernels->image, .images = (void *)call->a };
     p.cotangent =
         (reel_winograd_operand) { .side = &s->out, .transform = s->kernels->cotangent, .images = (void *)call->b };

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <reel/ops/conv_algo.h>
+#include <reel/ops/conv_winograd.h>
 #include <reel/reel.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,6 +351,108 @@ Test(conv, along_images_agrees_with_plain_loops_at_any_batch)
     reel_ctx_free(ctx);
 }
 
+/* Small images that tiles of m cover better side by side: whole mosaics and last rows with empty places, few tiles that all
+ * threads share and many that each has to itself. */
+static conv_case mosaic_case(int i, int m)
+{
+    static const int64_t batches[] = { 5, 17, 16, 2, 3, 130 };
+    int64_t odd = m + 1 + i % 2 * m; /* tiles hang over the edge by m - 1 points */
+    conv_case s = { .rank = 2, .bias = i & 1 };
+    s.g = (reel_conv_geom) { .n = batches[i % 6],
+                             .groups = i % 5 == 4 ? 2 : 1,
+                             .c = 2 * between(2, 10),
+                             .k = 2 * between(1, i % 6 == 5 ? 4 : 10),
+                             .kernel = { 1, 3, 3 },
+                             .stride = { 1, 1, 1 },
+                             .dilation = { 1, 1, 1 },
+                             .pad = { 0, i % 3, (i + i / 3) % 3 } };
+    for (int axis = 0; axis < 3; axis++) s.g.in[axis] = axis == 0 ? 1 : odd + 2 - 2 * s.g.pad[axis];
+    if (i % 4 == 3) s.g.in[2] += between(1, m); /* not square */
+    output_sizes(&s);
+    return s;
+}
+
+static void mosaics_agree_with_plain_loops(const char *isa)
+{
+    static const reel_conv_algo by_tile[] = { REEL_CONV_WINOGRAD2, REEL_CONV_WINOGRAD4, REEL_CONV_WINOGRAD6 };
+    reel_ctx *ctx = context_of(isa, 2);
+    reseed(31);
+    int mosaics = 0, wide = 0;
+    for (int i = 0; i < 108; i++) {
+        int m = 2 + 2 * (i % 3);
+        conv_case s = mosaic_case(i / 3, m);
+        int64_t across = reel_winograd_cut_of(&s.g, m, true).across;
+        mosaics += across > 0;
+        wide += across > 1;
+        bool single = i % 4 < 2;
+        problem p = make_problem(&s.g, single);
+        plain_loops(&s.g, p.x, p.w, s.bias ? p.bias : NULL, p.gy, p.y, p.gx, p.gw);
+        double error[3], bound = !single ? 1e-12 : m == 2 ? 4e-6 : m == 4 ? 2e-5 : 1e-4;
+        char text[256];
+        errors_of(ctx, &s, &p, single ? REEL_F32 : REEL_F64, by_tile[m / 2 - 1], error);
+        for (int pass = 0; pass < 3; pass++)
+            cr_assert(error[pass] <= bound, "F(%d), %lld across, pass %d: %g; %s", m, (long long)across, pass,
+                      error[pass], describe(&s, text));
+        free_problem(&p);
+    }
+    cr_assert(mosaics > 60 && wide > 50, "%d of the shapes make mosaics, %d of them with images side by side", mosaics, wide);
+    reel_ctx_free(ctx);
+}
+
+Test(conv, of_small_images_agrees_with_plain_loops_on_avx512) { mosaics_agree_with_plain_loops("avx512"); }
+Test(conv, of_small_images_agrees_with_plain_loops_on_avx2) { mosaics_agree_with_plain_loops("avx2"); }
+Test(conv, of_small_images_agrees_with_plain_loops_on_the_base) { mosaics_agree_with_plain_loops("base"); }
+Test(conv, of_small_images_agrees_with_plain_loops_on_portable_code) { mosaics_agree_with_plain_loops("portable"); }
+
+Test(conv, keeps_infinities_and_nans_to_their_own_image)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reseed(37);
+    for (int i = 0; i < 24; i++) {
+        conv_case s = { .rank = 2 };
+        s.g = (reel_conv_geom) { .n = 5,
+                                 .groups = 1,
+                                 .c = 4,
+                                 .k = 3,
+                                 .in = { 1, 7, 7 },
+                                 .kernel = { 1, 3, 3 },
+                                 .stride = { 1, 1, 1 },
+                                 .dilation = { 1, 1, 1 },
+                                 .pad = { 0, 1, 1 } };
+        output_sizes(&s);
+        cr_assert(reel_winograd_cut_of(&s.g, 6, true).across > 1);
+        reel_dtype dtype = i & 1 ? REEL_F64 : REEL_F32;
+        problem p = make_problem(&s.g, dtype == REEL_F32);
+        p.x[(2 * 4 + i % 4) * 49 + between(0, 48)] = i & 2 ? INFINITY : -NAN;
+        p.gy[(1 * 3 + i % 3) * 49 + between(0, 48)] = i & 2 ? NAN : -INFINITY;
+        plain_loops(&s.g, p.x, p.w, NULL, p.gy, p.y, p.gx, p.gw);
+        REEL_SCOPE(ctx)
+        {
+            reel_conv_opts opts = opts_of(&s, REEL_CONV_WINOGRAD6);
+            reel_tensor *x = tensor_of(ctx, dtype, REEL_SHAPE(5, 4, 7, 7), p.x), *gx;
+            reel_tensor *w = tensor_of(ctx, dtype, REEL_SHAPE(3, 4, 3, 3), p.w);
+            reel_tensor *gy = tensor_of(ctx, dtype, REEL_SHAPE(5, 3, 7, 7), p.gy);
+            reel_set_requires_grad(x, true);
+            reel_tensor *y = reel_conv2d(x, w, NULL, &opts);
+            reel_grad(&y, 1, &x, 1, &gy, &gx);
+            reel_tensor *rows[] = { reel_cast(y, REEL_F64), reel_cast(gx, REEL_F64) };
+            for (int r = 0; r < 2; r++) {
+                const double *data = reel_data_f64(rows[r]), *ref = r ? p.gx : p.y;
+                int64_t image = r ? 4 * 49 : 3 * 49;
+                cr_assert(data, "%s", reel_ctx_error_message(ctx));
+                for (int64_t at = 0; at < 5 * image; at++)
+                    if (at / image == 2 - r) /* may spread over tiles */
+                        cr_assert(isfinite(ref[at]) || !isfinite(data[at]), "case %d, %d at %d", i, r, (int)at);
+                    else
+                        cr_assert(fabs(data[at] - ref[at]) < 1e-3, "case %d, %d at %d: %g", i, r, (int)at, data[at]);
+            }
+        }
+        free_problem(&p);
+    }
+    cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+    reel_ctx_free(ctx);
+}
+
 Test(conv, errs_within_bounds_over_many_channels)
 {
     reel_ctx *ctx = reel_ctx_new(NULL);
@@ -426,8 +529,8 @@ Test(conv, and_its_transpose_are_adjoint)
 Test(conv, gives_the_same_bits_at_any_number_of_threads)
 {
     reseed(13);
-    for (int i = 0; i < 60; i++) {
-        conv_case s = random_case();
+    for (int i = 0; i < 80; i++) {
+        conv_case s = i < 60 ? random_case() : mosaic_case(i, 2 + i % 3 * 2);
         const reel_conv_geom *g = &s.g;
         problem p = make_problem(g, true);
         for (int a = 0; a < ALGOS; a++) {
