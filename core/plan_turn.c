@@ -69,9 +69,11 @@ void reel_plan_turn_values(reel_plan_builder *b)
                         !b->list->values[v]->storage && value->ndim >= 3 && value->numel > 0;
         any |= value->turned;
     }
-    for (bool changed = any; changed;) {
+    bool back = false;
+    for (bool changed = any; changed; back = !back) { /* forth and back: a chain of any length settles in a few passes */
         changed = false;
-        for (int32_t n = 0; n < b->n_nodes; n++) {
+        for (int32_t i = 0; i < b->n_nodes; i++) {
+            int32_t n = back ? b->n_nodes - 1 - i : i;
             if (b->folded[n] || reel_plan_is_whole_view(b->list->nodes[n])) continue;
             changed |= b->group_of[n] >= 0 ? settle_elementwise(b, n) : settle_op(b, n);
         }
