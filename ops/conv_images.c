@@ -51,20 +51,32 @@ static int64_t fill_tables(const reel_images_pass *p, const int64_t low[3], cons
 }
 
 /* One output's results in panels that are `b_panel` and `c_panel` apart. */
-static void multiply_row(const reel_images_pass *p, const reel_gemm *gemm, int64_t panels, const void *b,
-                         int64_t b_panel, void *c, int64_t c_panel)
+static reel_gemm_row row_of(const reel_gemm *gemm, int64_t panels, const void *b, int64_t b_panel, void *c, int64_t c_panel)
 {
-    p->k.gemm->multiply_row(&(reel_gemm_row) { .depth = gemm->depth,
-                                               .panels = panels,
-                                               .b_panel = b_panel,
-                                               .c_panel = c_panel,
-                                               .a = gemm->a,
-                                               .b = b,
-                                               .bias = gemm->row_bias,
-                                               .a_off = gemm->a_off,
-                                               .b_off = gemm->b_off,
-                                               .c = c,
-                                               .relu = gemm->flags & REEL_GEMM_RELU });
+    return (reel_gemm_row) { .depth = gemm->depth,
+                             .panels = panels,
+                             .b_panel = b_panel,
+                             .c_panel = c_panel,
+                             .a = gemm->a,
+                             .b = b,
+                             .bias = gemm->row_bias,
+                             .a_off = gemm->a_off,
+                             .b_off = gemm->b_off,
+                             .c = c,
+                             .relu = gemm->flags & REEL_GEMM_RELU };
+}
+
+/* One output's results of a line of points. */
+static void multiply_line(const reel_images_pass *p, const reel_gemm *gemm, const void *b, void *c)
+{
+    const reel_conv_gather *gather = &p->gather;
+    reel_gemm_row row = row_of(gemm, gather->grid[2], b, gather->step[2] * p->k.panel, c, p->k.panel);
+    int64_t from = gather->off[2][0];
+    if (p->in_a_row)
+        p->k.gemm->multiply_runs(
+            &(reel_gemm_runs) { .row = row, .taps = gather->taps[2], .low = -from, .high = p->src_size[2] - from });
+    else
+        p->k.gemm->multiply_row(&row);
 }
 
 /* The results of one point in all panels of a chunk, `b` and `c` that of the first. */
@@ -72,7 +84,8 @@ static void multiply_point(const reel_images_pass *p, reel_gemm *gemm, int64_t p
                            void *c, int64_t c_panel)
 {
     if (p->outputs == 1 && gemm->vectors == VECTORS) {
-        multiply_row(p, gemm, panels, b, b_panel, c, c_panel);
+        reel_gemm_row row = row_of(gemm, panels, b, b_panel, c, c_panel);
+        p->k.gemm->multiply_row(&row);
         return;
     }
     for (int64_t i = 0; i < panels; i++) {
@@ -173,7 +186,7 @@ static void multiply_points(const reel_images_band *b, int64_t *tables)
             const void *src = at(b->src, (z0 * size[1] + y0) * p->src_row + x0 * p->k.panel, p->k.size);
             char *sums = at(b->sums, (line * grid[2] + x) * p->k.panel, p->k.size);
             if (p->runs)
-                multiply_row(p, &gemm, grid[2], src, p->gather.step[2] * p->k.panel, sums, p->k.panel);
+                multiply_line(p, &gemm, src, sums);
             else
                 multiply_point(p, &gemm, b->panels, src, b->src_panel, sums, b->sums_panel);
         }
@@ -237,6 +250,16 @@ static bool cut_bands(reel_images_pass *p, int64_t panels)
     return p->scratch != NULL;
 }
 
+/* Whether the taps of a row meet points one after another, as results do, and only the outermost lie outside the image. */
+static bool are_in_a_row(const reel_images_pass *p)
+{
+    const reel_conv_gather *gather = &p->gather;
+    int64_t taps = gather->taps[2], from = gather->off[2][0], results = gather->grid[2];
+    return p->k.gemm->multiply_runs && (taps == 3 || taps == 5 || taps == 7) && gather->step[2] == 1 &&
+           gather->off[2][taps - 1] == from + taps - 1 && from > -taps && results >= REEL_GEMM_RUN &&
+           results - 1 + from < p->src_size[2];
+}
+
 static bool run_gather(void *arg, const reel_conv_gather *gather)
 {
     reel_images_pass *p = arg;
@@ -258,12 +281,14 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     memcpy(t.size, p->src_size, sizeof t.size);
     memcpy(t.extent, p->src_size, sizeof t.extent);
     p->depth = p->inputs * reel_conv_volume(gather->taps);
+    bool lines = p->outputs == 1 && !p->tile && gather->place_step[2] == 1 && p->k.panel == VECTORS * p->k.lanes;
     int64_t before = larger(0, -gather->off[2][0]);
     int64_t reach = (gather->grid[2] - 1) * gather->step[2] + gather->off[2][gather->taps[2] - 1] + 1;
     int64_t row = (before + larger(p->src_size[2], reach)) | 1; /* odd: rows spread over the sets of a cache */
-    p->runs = p->outputs == 1 && !p->tile && gather->place_step[2] == 1 && p->k.panel == VECTORS * p->k.lanes &&
-              row <= 2 * p->src_size[2] + 64;
-    if (p->runs) {
+    p->in_a_row = lines && are_in_a_row(p);
+    p->runs = p->in_a_row || (lines && row <= 2 * p->src_size[2] + 64);
+    p->before = 0;
+    if (p->runs && !p->in_a_row) {
         p->before = t.before[2] = before;
         t.extent[2] = row;
     }

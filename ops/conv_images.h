@@ -77,6 +77,7 @@ typedef struct reel_images_pass {
     void *filters; /* with tiles, of the weight: [group][product][output][input][tap of axis 0][tap of axis 1] */
     int64_t src_row; /* elements of a turned row, with tiles of one product */
     bool runs;           /* one output's sums take several points of a row at a time */
+    bool in_a_row;       /* with runs, their taps share what is loaded, and rows need no zeros around */
     int64_t before;      /* with runs, zeros in front of a turned row, so that all its points have the same taps */
     int64_t all_lines, lines, bands; /* result rows, and those of a band; bands of an image */
     int64_t together;                /* panels of a chunk, which share their tables */

@@ -26,10 +26,16 @@
 #endif
 // clang-format on
 
+#if REEL_VECTOR_BYTES > 16
+#define MULTIPLY_RUNS(t) multiply_runs_##t
+#else
+#define MULTIPLY_RUNS(t) NULL
+#endif
+
 #define KERNELS(t, type)                                                                                               \
     {                                                                                                                  \
         .lanes = REEL_VECTOR_BYTES / sizeof(type), .max_vectors = MAX_VECTORS, .multiply = multiply_##t,               \
-        .multiply_row = multiply_row_##t, .transpose = transpose_##t,                                                                                    \
+        .multiply_row = multiply_row_##t, .multiply_runs = MULTIPLY_RUNS(t), .transpose = transpose_##t,               \
     }
 
 const reel_gemm_kernels REEL_KERNEL_TABLE(gemm) = {

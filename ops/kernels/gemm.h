@@ -12,6 +12,8 @@
 #define REEL_GEMM_ROWS 6    /* of the largest tile; other numbers of rows waste a little */
 #define REEL_GEMM_VECTORS 4 /* most vectors a row of any instruction set's tile holds    */
 
+#define REEL_GEMM_RUN 12
+
 enum { REEL_GEMM_ADD = 1, REEL_GEMM_RELU = 2 };
 
 /* C[j][v] (+)= row_bias[j] + sum over i < depth of a[row(j) + a_off[i]] * b[b_off[i] + v], for j < rows, v < cols, where
@@ -42,11 +44,21 @@ typedef struct reel_gemm_row {
     bool relu;
 } reel_gemm_row;
 
+/* The same where the terms come in runs of `taps`, of which table b_off has the first ones' places and a_off all, the
+ * others lying b_panel apart, as a row of points does: term k of a run in panel i is point i + k of the row, and is left
+ * out unless that is in [low, high). */
+typedef struct reel_gemm_runs {
+    reel_gemm_row row;
+    int64_t taps, low, high;
+} reel_gemm_runs;
+
 /* For one dtype; a vector has `lanes` elements. */
 typedef struct reel_gemm_kernels_of {
     int lanes, max_vectors;
     void (*multiply)(const reel_gemm *gemm);
     void (*multiply_row)(const reel_gemm_row *row);
+    /* For taps 3, 5 and 7 and at least REEL_GEMM_RUN panels; NULL where registers are few. */
+    void (*multiply_runs)(const reel_gemm_runs *runs);
     /* to[c * ldt + r] = from[r * ldf + c] for r < rows, c < cols. */
     void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t ldf, void *to, int64_t ldt);
 } reel_gemm_kernels_of;
