@@ -2,7 +2,10 @@
 // Transposed convolution with bias, relu and output padding, by every algorithm against plain loops.
 #include <criterion/criterion.h>
 #include <reel/core/random.h>
+#include <reel/ops/conv_algo.h>
 #include <reel/reel.h>
+#include <stdlib.h>
+#include <string.h>
 
 static reel_ctx *ctx;
 static void begin(void) { ctx = reel_ctx_new(NULL); }
@@ -79,3 +82,184 @@ Test(conv_transpose, along_rows_by_tiles) { by(REEL_CONV_WINOGRAD_ROWS, 2e-5, 2)
 Test(conv_transpose, by_direct_sums) { by(REEL_CONV_DIRECT, 4e-6, 3); }
 Test(conv_transpose, by_columns) { by(REEL_CONV_IM2COL, 4e-6, 4); }
 Test(conv_transpose, by_what_costs_least) { by(REEL_CONV_AUTO, 1e-4, 5); }
+
+// Transposes whose strides along rows are taken by phases.
+typedef struct strided {
+    int rank;
+    reel_shape x, w;
+    reel_conv_opts opts;
+    bool bias, relu;
+    reel_dtype dtype;
+} strided;
+
+// Whether phases are what direct sums of this shape cost least by, and there are at most so many of them.
+static bool by_phases(const strided *s, double flops)
+{
+    reel_conv_geom g = { .dtype = s->dtype,
+                         .n = s->x.dim[0],
+                         .groups = s->opts.groups,
+                         .k = s->x.dim[1],
+                         .c = s->w.dim[1] * s->opts.groups };
+    for (int i = 0; i < 3; i++) {
+        int d = i - (3 - s->rank);
+        g.in[i] = g.out[i] = g.kernel[i] = g.stride[i] = g.dilation[i] = 1;
+        if (d < 0) continue;
+        g.out[i] = s->x.dim[2 + d];
+        g.kernel[i] = s->w.dim[2 + d];
+        g.stride[i] = s->opts.stride[d];
+        g.dilation[i] = s->opts.dilation[d];
+        g.pad[i] = s->opts.padding[d];
+        g.in[i] = (g.out[i] - 1) * g.stride[i] - 2 * g.pad[i] + g.dilation[i] * (g.kernel[i] - 1) + 1 +
+                  s->opts.output_padding[d];
+        if (g.in[i] < 1) return false;
+    }
+    return reel_conv_flops(&g) <= flops &&
+           reel_conv_choose(&g, REEL_CONV_INPUT_GRAD, REEL_CONV_DIRECT) == &reel_conv_phases;
+}
+
+static strided draw_strided(void)
+{
+    strided s = { .rank = (int)between(1, 3),
+                  .bias = between(0, 1),
+                  .relu = between(0, 1),
+                  .dtype = between(0, 2) ? REEL_F32 : REEL_F64 };
+    int64_t most = s.rank == 1 ? 60 : s.rank == 2 ? 24 : 7;
+    s.opts.groups = between(0, 2) ? 1 : between(2, 3);
+    s.x = (reel_shape) { .ndim = s.rank + 2, .dim = { between(1, 3), s.opts.groups * between(1, 9) } };
+    s.w = (reel_shape) { .ndim = s.rank + 2, .dim = { s.x.dim[1], between(1, between(0, 1) ? 4 : 20) } };
+    for (int d = 0; d < s.rank; d++) {
+        bool row = d == s.rank - 1;
+        s.opts.stride[d] = between(row ? 2 : 1, between(0, 3) ? 4 : 9);
+        s.opts.dilation[d] = row ? 1 : between(1, 2);
+        s.x.dim[2 + d] = between(1, most);
+        s.w.dim[2 + d] = between(row ? s.opts.stride[d] : 1, row ? 11 : 5);
+        s.opts.padding[d] = between(0, 6);
+        s.opts.output_padding[d] = between(0, s.opts.stride[d] - 1);
+    }
+    return s;
+}
+
+static reel_tensor *transpose(const strided *s, reel_tensor *x, reel_tensor *w, reel_tensor *bias, reel_conv_algo algo)
+{
+    typedef reel_tensor *fn(reel_tensor *, reel_tensor *, reel_tensor *, const reel_conv_opts *);
+    static fn *const of_rank[] = { NULL, reel_conv_transpose1d, reel_conv_transpose2d, reel_conv_transpose3d };
+    reel_conv_opts opts = s->opts;
+    opts.algo = algo;
+    reel_tensor *y = of_rank[s->rank](x, w, bias, &opts);
+    return s->relu ? reel_relu(y) : y;
+}
+
+static void check_phases(const strided *s)
+{
+    REEL_SCOPE(ctx)
+    {
+        reel_tensor *x = noise(s->x, s->dtype), *w = noise(s->w, s->dtype);
+        reel_tensor *bias = s->bias ? noise(REEL_SHAPE(s->w.dim[1] * s->opts.groups), s->dtype) : NULL;
+        double error =
+            difference(transpose(s, x, w, bias, REEL_CONV_DIRECT), transpose(s, x, w, bias, REEL_CONV_NAIVE));
+        cr_assert_not(reel_ctx_error(ctx), "%s", reel_ctx_error_message(ctx));
+        cr_assert(
+            error <= (s->dtype == REEL_F64 ? 1e-12 : 4e-6),
+            "%g: rank %d, %d images of %d channels, rows of %d, %d outputs in %d groups, rows of %d taps, stride %d, "
+            "padding %d, output padding %d",
+            error, s->rank, (int)s->x.dim[0], (int)s->x.dim[1], (int)s->x.dim[s->rank + 1], (int)s->w.dim[1],
+            (int)s->opts.groups, (int)s->w.dim[s->rank + 1], (int)s->opts.stride[s->rank - 1],
+            (int)s->opts.padding[s->rank - 1], (int)s->opts.output_padding[s->rank - 1]);
+    }
+}
+
+// Large enough to be cut into several bands: images, one signal along its points, a volume.
+static const strided large_strided[] = {
+    { 2,
+      { 4, { 1, 8, 40, 41 } },
+      { 4, { 8, 3, 7, 7 } },
+      { .stride = { 2, 2 }, .padding = { 3, 3 }, .groups = 1 },
+      true,
+      true,
+      REEL_F32 },
+    { 2,
+      { 4, { 1, 24, 17, 19 } },
+      { 4, { 24, 12, 4, 4 } },
+      { .stride = { 2, 2 }, .padding = { 1, 1 }, .groups = 2 },
+      true,
+      false,
+      REEL_F32 },
+    { 2,
+      { 4, { 1, 12, 30, 35 } },
+      { 4, { 12, 3, 11, 11 } },
+      { .stride = { 4, 4 }, .padding = { 2, 2 }, .output_padding = { 3, 1 }, .groups = 1 },
+      false,
+      true,
+      REEL_F64 },
+    { 1,
+      { 3, { 1, 4, 40000 } },
+      { 3, { 4, 1, 9 } },
+      { .stride = { 3 }, .padding = { 4 }, .output_padding = { 2 }, .groups = 1 },
+      true,
+      true,
+      REEL_F32 },
+    { 3,
+      { 5, { 1, 12, 8, 9, 17 } },
+      { 5, { 12, 1, 3, 3, 5 } },
+      { .stride = { 2, 2, 2 }, .padding = { 1, 1, 2 }, .output_padding = { 1, 1, 1 }, .groups = 1 },
+      true,
+      false,
+      REEL_F32 },
+};
+enum { LARGE = sizeof large_strided / sizeof large_strided[0] };
+
+static strided large_case(int i)
+{
+    strided s = large_strided[i];
+    for (int d = 0; d < s.rank; d++) s.opts.dilation[d] = 1;
+    cr_assert(by_phases(&s, 1e8), "shape %d goes another way", i);
+    return s;
+}
+
+static void phases_on(const char *isa)
+{
+    reel_ctx_free(ctx);
+    ctx = reel_ctx_new(&(reel_ctx_opts) { .isa = isa, .threads = 2 });
+    if (reel_ctx_error(ctx) == REEL_ERROR_UNSUPPORTED) cr_skip_test("no %s here", isa);
+    draws = (reel_generator) { .seed = 6 };
+    int checked = 0;
+    for (int drawn = 0; checked < 200; drawn++) {
+        cr_assert(drawn < 5000, "only %d shapes go by phases", checked);
+        strided s = draw_strided();
+        if (!by_phases(&s, 2e5)) continue;
+        check_phases(&s);
+        checked++;
+    }
+    for (int i = 0; i < LARGE; i++) {
+        strided s = large_case(i);
+        check_phases(&s);
+    }
+}
+
+Test(conv_transpose, by_phases_on_avx512) { phases_on("avx512"); }
+Test(conv_transpose, by_phases_on_avx2) { phases_on("avx2"); }
+Test(conv_transpose, by_phases_on_the_base) { phases_on("base"); }
+Test(conv_transpose, by_phases_in_portable_code) { phases_on("portable"); }
+
+Test(conv_transpose, by_phases_gives_the_same_bits_at_any_number_of_threads)
+{
+    for (int i = 0; i < LARGE; i++) {
+        strided s = large_case(i);
+        void *first = NULL;
+        for (int threads = 1; threads <= 4; threads *= 2) {
+            reel_ctx_free(ctx);
+            ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = threads });
+            draws = (reel_generator) { .seed = 7 };
+            reel_tensor *x = noise(s.x, s.dtype), *w = noise(s.w, s.dtype),
+                        *y = transpose(&s, x, w, NULL, REEL_CONV_DIRECT);
+            size_t bytes = (size_t)reel_numel(y) * reel_dtype_size(s.dtype);
+            const void *data = reel_data(y);
+            cr_assert(data, "%s", reel_ctx_error_message(ctx));
+            if (!first)
+                memcpy(first = malloc(bytes), data, bytes);
+            else
+                cr_assert(memcmp(first, data, bytes) == 0, "shape %d differs at %d threads", i, threads);
+        }
+        free(first);
+    }
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Packing of image columns and unpacking of results, for float32 and float64 (conv.inc).
+#include <math.h>
 #include <reel/ops/kernels/conv.h>
 #include <string.h>
 
@@ -52,17 +53,21 @@ static void place_runs(const reel_conv_columns *columns, run *runs, int count)
 // clang-format off
 #define REEL_F32
 #include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/shuffle_begin.h>
 #include <reel/ops/kernels/transpose.inc>
 #include <reel/ops/kernels/max_pairs.inc>
 #include <reel/ops/kernels/conv.inc>
+#include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 
 #if REEL_CONV_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
+#include <reel/ops/kernels/shuffle_begin.h>
 #include <reel/ops/kernels/transpose.inc>
 #include <reel/ops/kernels/max_pairs.inc>
 #include <reel/ops/kernels/conv.inc>
+#include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 #endif
 
@@ -70,7 +75,7 @@ static void place_runs(const reel_conv_columns *columns, run *runs, int count)
 
 #define KERNELS(t)                                                                                                     \
     {                                                                                                                  \
-        .pack = pack_##t, .unpack = unpack_##t, .unpack_turned = unpack_turned_##t, .pad = pad_##t, .dot = dot_##t,    \
+        .pack = pack_##t, .unpack = unpack_##t, .unpack_turned = unpack_turned_##t, .pad = pad_##t, .weave = weave_##t, .dot = dot_##t,    \
         .add_lanes = add_lanes_##t, .pack_weights = pack_weights_##t, .pool_turned = pool_turned_##t,                  \
     }
 

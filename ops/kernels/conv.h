@@ -64,6 +64,10 @@ typedef struct reel_conv_kernels_of {
      * act(the maximum), taps[window][lane] = its place 0 to 3, unless NULL; a NaN wins. `to` may be `upper`. */
     void (*pool_turned)(int64_t windows, int64_t panel, const void *upper, const void *lower, bool relu, void *to,
                         uint8_t *taps);
+    /* to[e - first] = act(from[e % phases * ld + e / phases] + *bias) for first <= e < end, first < phases; bias may be
+     * NULL. */
+    void (*weave)(int64_t phases, const void *from, int64_t ld, int64_t first, int64_t end, const void *bias, bool relu,
+                  void *to);
     void (*pad)(const reel_conv_band *band);
     void (*dot)(const reel_conv_dot *dot);
     /* to[i] = the sum of the lanes of the sum of the vectors from[i] of all shares, `apart` elements apart, for i < count. */
