@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Matrix products: batches folded, operands copied where no kernel takes their strides, tiles cut by shape alone.
+#include <reel/ops/blas.h>
 #include <reel/ops/copy.h>
 #include <reel/ops/gemm.h>
 #include <reel/ops/kernels/copy.h>
@@ -7,49 +8,41 @@
 #include <reel/ops/pointwise_impl.h>
 #include <reel/ops/sizes.h>
 
-#include <cblas.h>
 #include <limits.h>
 #include <string.h>
 
-/* OpenBLAS brings its own threads, which would fight with ours. Other libraries lack the symbol. */
-extern void openblas_set_num_threads(int threads) __attribute__((weak));
-
-void reel_blas_quiet(void)
-{
-    if (openblas_set_num_threads) openblas_set_num_threads(1);
-}
-
-void reel_gemm_blas(reel_dtype dtype, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+/* c = beta c + op(a) op(b), all row-major with leading dimensions; beta is 0 or 1. */
+static void gemm_blas(const reel_blas *blas, reel_dtype dtype, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                     const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
 {
     int ta = transpose_a ? CblasTrans : CblasNoTrans, tb = transpose_b ? CblasTrans : CblasNoTrans;
     if (dtype == REEL_F32)
-        cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1, a, (int)lda, b, (int)ldb, (float)beta, c,
+        blas->sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1, a, (int)lda, b, (int)ldb, (float)beta, c,
                     (int)ldc);
     else
-        cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+        blas->dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
 /* y = beta y + op(x) v with x row-major [rows, columns]. */
-static void gemv_blas(reel_dtype dtype, bool transpose, int64_t rows, int64_t columns, const void *x, int64_t ld,
+static void gemv_blas(const reel_blas *blas, reel_dtype dtype, bool transpose, int64_t rows, int64_t columns, const void *x, int64_t ld,
                       const void *v, int64_t v_step, double beta, void *y, int64_t y_step)
 {
     int t = transpose ? CblasTrans : CblasNoTrans;
     if (dtype == REEL_F32)
-        cblas_sgemv(CblasRowMajor, t, (int)rows, (int)columns, 1, x, (int)ld, v, (int)v_step, (float)beta, y,
+        blas->sgemv(CblasRowMajor, t, (int)rows, (int)columns, 1, x, (int)ld, v, (int)v_step, (float)beta, y,
                     (int)y_step);
     else
-        cblas_dgemv(CblasRowMajor, t, (int)rows, (int)columns, 1, x, (int)ld, v, (int)v_step, beta, y, (int)y_step);
+        blas->dgemv(CblasRowMajor, t, (int)rows, (int)columns, 1, x, (int)ld, v, (int)v_step, beta, y, (int)y_step);
 }
 
 /* y = beta y + <x, v> */
-static void dot_blas(reel_dtype dtype, int64_t k, const void *x, int64_t x_step, const void *v, int64_t v_step,
+static void dot_blas(const reel_blas *blas, reel_dtype dtype, int64_t k, const void *x, int64_t x_step, const void *v, int64_t v_step,
                      double beta, void *y)
 {
     if (dtype == REEL_F32)
-        *(float *)y = (beta != 0 ? *(float *)y : 0) + cblas_sdot((int)k, x, (int)x_step, v, (int)v_step);
+        *(float *)y = (beta != 0 ? *(float *)y : 0) + blas->sdot((int)k, x, (int)x_step, v, (int)v_step);
     else
-        *(double *)y = (beta != 0 ? *(double *)y : 0) + cblas_ddot((int)k, x, (int)x_step, v, (int)v_step);
+        *(double *)y = (beta != 0 ? *(double *)y : 0) + blas->ddot((int)k, x, (int)x_step, v, (int)v_step);
 }
 
 typedef enum method {
@@ -77,6 +70,7 @@ typedef struct gemm_job {
     char *packed; /* copies of operands, packed_bytes a worker */
     int64_t packed_bytes;
     const reel_matmul_kernels_of *kernels;
+    const reel_blas *blas; /* of the methods from BLAS on */
     const reel_copy_kernels *copies;
     reel_tile_fn *relu; /* NULL: none */
     int64_t element;
@@ -306,13 +300,13 @@ static void run_tile(const gemm_job *job, const char *a, const char *b, char *c,
     double beta = bias ? 1 : 0;
     bool ta = g->a_column != 1, tb = g->b_column != 1;
     if (job->method == MATRIX_VECTOR)
-        gemv_blas(g->dtype, ta, ta ? k : m, ta ? m : k, a, ta ? g->a_column : g->a_row, b, g->b_row, beta, c, c_row);
+        gemv_blas(job->blas, g->dtype, ta, ta ? k : m, ta ? m : k, a, ta ? g->a_column : g->a_row, b, g->b_row, beta, c, c_row);
     else if (m == 1 && n == 1)
-        dot_blas(g->dtype, k, a, g->a_column, b, g->b_row, beta, c);
+        dot_blas(job->blas, g->dtype, k, a, g->a_column, b, g->b_row, beta, c);
     else if (job->method == VECTOR_MATRIX)
-        gemv_blas(g->dtype, !tb, tb ? n : k, tb ? k : n, b, tb ? g->b_column : g->b_row, a, g->a_column, beta, c, 1);
+        gemv_blas(job->blas, g->dtype, !tb, tb ? n : k, tb ? k : n, b, tb ? g->b_column : g->b_row, a, g->a_column, beta, c, 1);
     else
-        reel_gemm_blas(g->dtype, ta, tb, m, n, k, a, ta ? g->a_column : g->a_row, b, tb ? g->b_column : g->b_row, beta,
+        gemm_blas(job->blas, g->dtype, ta, tb, m, n, k, a, ta ? g->a_column : g->a_row, b, tb ? g->b_column : g->b_row, beta,
                        c, c_row);
 }
 
@@ -404,6 +398,8 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm)
     job.copies = reel_copy_kernels_for(exec->isa);
     job.method = choose_method(exec, g);
     if (job.method != SMALL && reel_gemm_packs(exec, g)) return reel_gemm_packed(exec, g);
+    if (job.method >= BLAS) job.blas = reel_blas_of_process();
+    if (job.method >= BLAS && !job.blas) job.method = g->b_column == 1 ? SMALL : SMALL_PACKED; /* any size, more slowly */
     cut(&job);
     if (job.method == SMALL_PACKED) job.packed_bytes = g->n * g->k * job.element;
     if (job.method == BLOCKED)
@@ -418,7 +414,6 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm)
         job.parts = reel_scratch(exec, reel_bytes((size_t)numel, (size_t)job.element));
         if (!job.parts) return false;
     }
-    if (job.method >= BLAS) reel_blas_quiet();
     int64_t groups = (job.count + job.each - 1) / job.each;
     reel_parallel(exec, groups * job.tiles_m * job.tiles_n * job.slices, gemm_task, &job);
     if (job.slices > 1) reel_parallel(exec, job.count, add_parts_task, &job);

@@ -51,12 +51,4 @@ bool reel_gemm_run(const reel_exec *exec, const reel_gemm *gemm);
 bool reel_gemm_packs(const reel_exec *exec, const reel_gemm *gemm);
 bool reel_gemm_packed(const reel_exec *exec, const reel_gemm *gemm);
 
-/* One product on the calling thread, inside or outside of a parallel region, through BLAS: c = beta c + op(a) op(b),
- * all row-major with leading dimensions; beta is 0 or 1. reel_blas_quiet() must have been called by the play. */
-void reel_gemm_blas(reel_dtype dtype, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
-                    const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc);
-
-/* Tells BLAS to use no threads of its own. */
-void reel_blas_quiet(void);
-
 #endif
