@@ -8,6 +8,7 @@ typedef struct setting {
     int64_t n, c, size[3], out[3]; // sizes along x, y, z
     bool smooth; // points near the image of their places under an affine map, but for a few of the last row, which lie
                  // anywhere
+    int repeats; // points at one place, one after the other; 0 is as 1
 } setting;
 
 // ---- the reference: one point, one tap after the other ----
@@ -165,11 +166,13 @@ static reel_tensor *draw_grid(reel_ctx *ctx, const setting *t, reel_dtype dtype)
 {
     reel_shape shape = grid_shape(t);
     int64_t n = reel_shape_numel(shape);
-    double *v = malloc((size_t)n * sizeof *v);
+    double *v = malloc((size_t)n * sizeof *v), last[3] = { 0 };
     for (int64_t i = 0; i < n; i++) {
         int a = (int)(i % t->axes);
-        double g = t->smooth ? smooth_point(t, a, i / t->axes) : draw_point(t, a);
-        v[i] = g;
+        double g = last[a];
+        if (t->repeats < 2 || i / t->axes % t->repeats == 0)
+            g = t->smooth ? smooth_point(t, a, i / t->axes) : draw_point(t, a);
+        v[i] = last[a] = g;
         if (dtype == REEL_F32) ((float *)v)[i] = (float)g;
     }
     reel_tensor *grid = reel_from(ctx, shape, dtype, v);
@@ -267,6 +270,59 @@ Test(sample, large_images_equal_plain_loops)
             t.opts.order[turn % 2] = turn >= 30;
             compare_with_loops(ctx, &t, REEL_F32);
         }
+    }
+}
+
+// Channels go through the points in groups, and a point may lie in its neighbour's place.
+Test(sample, any_number_of_channels_equals_plain_loops)
+{
+    EACH_ISA(ctx)
+    {
+        for (int turn = 0; turn < 36; turn++) {
+            setting t = { .axes = 2, .n = 1, .c = turn % 9 + 1, .size = { 67 + turn, 53, 1 }, .out = { 40 + turn, 37, 1 } };
+            if (turn % 2) t.size[0] = 3 + turn, t.size[1] = 1 + turn % 5, t.out[0] = 9 + turn, t.out[1] = 3;
+            t.smooth = turn % 4 == 0;
+            t.repeats = turn % 3 * 5;
+            t.opts.padding_mode = (reel_sample_padding)(turn / 9 % 3);
+            t.opts.align_corners = turn / 2 % 2;
+            compare_with_loops(ctx, &t, REEL_F32);
+        }
+    }
+}
+
+// Points that are nowhere, among others that are near each other: as if they were outside.
+Test(sample, gradients_at_points_that_are_no_numbers_are_those_outside)
+{
+    static const float nowhere[] = { NAN, INFINITY, -INFINITY, 3e38f, -3e38f };
+    EACH_ISA(ctx)
+    {
+        for (int64_t c = 1; c <= 9; c += 2)
+            for (int large = 0; large < 2; large++) {
+                int64_t w = large ? 75 : 9, h = large ? 60 : 7;
+                setting t = { .axes = 2, .n = 1, .c = c, .size = { w, h, 1 }, .out = { w, h, 1 }, .smooth = true };
+                reel_shape image = image_shape(&t, t.size);
+                reel_tensor *x = draw_tensor(ctx, image, REEL_F32, -1, 1), *y = draw_tensor(ctx, image, REEL_F32, -1, 1);
+                size_t bytes = (size_t)(2 * w * h) * sizeof(float);
+                float *at = malloc(bytes), *outside = malloc(bytes);
+                memcpy(at, reel_data(draw_grid(ctx, &t, REEL_F32)), bytes);
+                memcpy(outside, at, bytes);
+                for (int64_t p = 0; p < w * h; p += 13) {
+                    at[2 * p + p % 2] = nowhere[p / 13 % 5];
+                    outside[2 * p + p % 2] = -9;
+                }
+                reel_tensor *grid = reel_floats(ctx, grid_shape(&t), at), *other = reel_floats(ctx, grid_shape(&t), outside);
+                free(at), free(outside);
+                reel_tensor *got[2] = { reel_grid_sample_adjoint(y, grid, image, NULL),
+                                        reel_grid_sample_grid_grad(x, grid, y, NULL) };
+                reel_tensor *want[2] = { reel_grid_sample_adjoint(y, other, image, NULL),
+                                         reel_grid_sample_grid_grad(x, other, y, NULL) };
+                for (int k = 0; k < 2; k++) {
+                    double *a = values_of(got[k]), *b = values_of(want[k]);
+                    cr_assert_leq(difference(a, b, reel_numel(got[k])), 1e-4, "%d of %s", k, describe(&t));
+                    free(a), free(b);
+                }
+            }
+        sound(ctx);
     }
 }
 

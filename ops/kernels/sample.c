@@ -14,6 +14,8 @@
 #include <reel/ops/kernels/sample.inc>
 #include <reel/ops/kernels/sample_pairs.inc>
 #include <reel/ops/kernels/sample_quads.inc>
+#include <reel/ops/kernels/sample_texels.inc>
+#include <reel/ops/kernels/sample_tiles.inc>
 #include <reel/ops/kernels/sample_taps.inc>
 #undef INLINE
 #undef COLD
