@@ -3,6 +3,7 @@
 #include <math.h>
 #include <reel/core/attached.h>
 #include <reel/ops/conv_fft.h>
+#include <reel/ops/sizes.h>
 #include <stdlib.h>
 
 enum { LANES = REEL_SPECTRUM_LANES };
@@ -108,11 +109,6 @@ bool reel_fft_columns_prepare(const reel_exec *exec, reel_fft_spectra *s, bool b
     return true;
 }
 
-static void *at(const reel_fft_spectra *s, const void *base, int64_t index)
-{
-    return (char *)base + index * (int64_t)s->unit;
-}
-
 static void transform(const reel_fft_spectra *s, int i, bool back, void *rows, void *points, int64_t ahead, void *work)
 {
     reel_spectrum_points lines = { rows, s->row_at[i], 0 }, spectrum = { points, s->point_at[i], ahead };
@@ -129,13 +125,13 @@ void reel_fft_columns_transform(const reel_fft_spectra *s, void *lines, void *sp
         return;
     }
     void *plane = work;
-    work = at(s, work, n[0] * n[1] * LANES);
+    work = at(work, n[0] * n[1] * LANES, s->unit);
     for (int step = 0; step < 2; step++)
         if ((step == 0) == back)
             for (int64_t b = 0; b < n[1]; b++)
-                transform(s, 0, back, at(s, plane, b * LANES), at(s, spectrum, b * s->of_point), s->of_point, work);
+                transform(s, 0, back, at(plane, b * LANES, s->unit), at(spectrum, b * s->of_point, s->unit), s->of_point, work);
         else
             for (int64_t a = 0; a < side->count[0]; a++)
-                transform(s, 1, back, at(s, lines, a * side->count[1] * LANES),
-                          at(s, plane, (side->at[0] + a * side->spread[0]) * n[1] * LANES), 0, work);
+                transform(s, 1, back, at(lines, a * side->count[1] * LANES, s->unit),
+                          at(plane, (side->at[0] + a * side->spread[0]) * n[1] * LANES, s->unit), 0, work);
 }

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Planes to spectra and back: rows of some planes, then their columns, in a core's cache.
 #include <reel/ops/conv_fft.h>
+#include <reel/ops/sizes.h>
 
 enum { LANES = REEL_SPECTRUM_LANES, CHUNK_POINTS = 16 << 10 };
 enum { LINES_BYTES = 48 << 10, MOST_BYTES = 1 << 20, FEW_PLANES = 8, MOST_CHUNKS = 32 };
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static void *at(const reel_fft_spectra *s, const void *base, int64_t index)
-{
-    return (char *)base + index * (int64_t)s->unit;
-}
 
 int64_t reel_fft_view_stride(const reel_fft_cut *cut, int64_t channels) { return (channels | 1) * cut->lanes; }
 
@@ -62,7 +55,7 @@ size_t reel_fft_spectra_bytes(const reel_fft_spectra *s)
 static void *spectrum_of(const reel_fft_spectra *s, int64_t block, int64_t plane)
 {
     int64_t channels = s->side->channels;
-    return at(s, s->spectra, block * s->of_block + plane / channels * s->of_view + plane % channels * LANES);
+    return at(s->spectra, block * s->of_block + plane / channels * s->of_view + plane % channels * LANES, s->unit);
 }
 
 static void columns(const reel_fft_spectra *s, int64_t block, int64_t plane, void *lines, int64_t ahead, void *work,
@@ -83,7 +76,7 @@ static void planes_chunk(const reel_fft_spectra *s, int64_t chunk, char *scratch
     for (int64_t block = 0; block < s->cut->blocks; block++)
         for (int64_t p = first; p < last; p++) {
             int64_t ahead = p + 1 < last ? LANES : s->of_block - (last - first - 1) * LANES;
-            columns(s, block, p, at(s, lines, block * s->of_lines + (p - first) * rows * LANES), ahead,
+            columns(s, block, p, at(lines, block * s->of_lines + (p - first) * rows * LANES, s->unit), ahead,
                     scratch + s->work_at, back);
         }
     if (back) reel_fft_rows_transform(s, first * rows, (last - first) * rows, lines, scratch, back);
@@ -93,15 +86,15 @@ static void rows_chunk(const reel_fft_spectra *s, int64_t chunk, char *scratch, 
 {
     int64_t channels = s->side->channels, all = s->views * channels * s->side->rows, first = chunk * rows_together(s);
     void *lines = s->cut->columns == 1
-                      ? at(s, s->spectra, first / channels * s->of_view + first % channels * s->cut->lanes)
-                      : at(s, s->lines, first * LANES);
+                      ? at(s->spectra, first / channels * s->of_view + first % channels * s->cut->lanes, s->unit)
+                      : at(s->lines, first * LANES, s->unit);
     reel_fft_rows_transform(s, first, smaller(all - first, rows_together(s)), lines, scratch, back);
 }
 
 static void columns_chunk(const reel_fft_spectra *s, int64_t chunk, char *scratch, bool back)
 {
     int64_t planes = s->views * s->side->channels, block = chunk / planes, plane = chunk % planes;
-    void *lines = at(s, s->lines, block * s->of_lines + plane * s->side->rows * LANES);
+    void *lines = at(s->lines, block * s->of_lines + plane * s->side->rows * LANES, s->unit);
     columns(s, block, plane, lines, LANES, scratch + s->work_at, back);
 }
 
