@@ -33,6 +33,12 @@ static bool settle_op(reel_plan_builder *b, int32_t n)
     const reel_node *node = b->list->nodes[n];
     int count = node->n_in + (b->next_of[n] >= 0 ? b->list->nodes[b->next_of[n]]->n_out : node->n_out);
     uint32_t can = 0;
+    bool any = false; /* else there is nothing to ask the op about */
+    for (int i = 0; i < count; i++) {
+        int32_t v = operand_of(b, n, i);
+        any |= v >= 0 && b->plan->values[b->plan->values[v].root].turned;
+    }
+    if (!any) return false;
     if (node->op->turns)
         can = node->op->turns(&(reel_op_turns) {
             .exec = &b->ctx->exec, .attrs = node->attrs, .tensors = node->tensors, .n_in = node->n_in });

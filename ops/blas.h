@@ -6,13 +6,12 @@
 
 #include <cblas.h>
 
+#define REEL_BLAS_FUNCTIONS(X) X(sgemm) X(dgemm) X(sgemv) X(dgemv) X(sdot) X(ddot)
+
 typedef struct reel_blas {
-    __typeof__(cblas_sgemm) *sgemm;
-    __typeof__(cblas_dgemm) *dgemm;
-    __typeof__(cblas_sgemv) *sgemv;
-    __typeof__(cblas_dgemv) *dgemv;
-    __typeof__(cblas_sdot) *sdot;
-    __typeof__(cblas_ddot) *ddot;
+#define MEMBER(name) __typeof__(cblas_##name) *name;
+    REEL_BLAS_FUNCTIONS(MEMBER)
+#undef MEMBER
 } reel_blas;
 
 /* NULL where the library that the build has found is gone. It uses no threads of its own. Any thread may call this. */
