@@ -234,7 +234,7 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
     (void)impl;
     const reel_conv_geom *g = call->g;
     bool weights = call->pass == REEL_CONV_WEIGHT_GRAD, back = call->pass == REEL_CONV_INPUT_GRAD;
-    const reel_depthwise_kernels *kernels = reel_depthwise_kernels_for(reel_conv_isa(exec->isa, g->dtype));
+    const reel_depthwise_kernels *kernels = reel_depthwise_kernels_for(reel_large_isa(exec->isa, g->dtype));
     planes p = { .exec = exec,
                  .g = g,
                  .kind = call->pass,

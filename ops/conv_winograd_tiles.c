@@ -9,7 +9,7 @@ enum { SUB_TILES = 24 };
 void reel_winograd_setup(reel_winograd *s, const reel_exec *exec, const reel_conv_geom *g, int m, bool mosaic)
 {
     memset(s, 0, sizeof *s);
-    const reel_winograd_kernels *kernels = reel_winograd_kernels_for(reel_conv_isa(exec->isa, g->dtype));
+    const reel_winograd_kernels *kernels = reel_winograd_kernels_for(reel_large_isa(exec->isa, g->dtype));
     s->gemm = reel_gemm_of(exec->isa, g->dtype);
     s->kernels = &(g->dtype == REEL_F32 ? kernels->f32 : kernels->f64)[m / 2 - 1];
     s->size = reel_dtype_size(g->dtype);

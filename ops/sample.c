@@ -202,7 +202,7 @@ static work work_of(const reel_play *play, const reel_buffer *x, const reel_buff
 {
     const sample_attrs *a = play->attrs;
     int axes = x->ndim - 2;
-    work w = { .kernels = reel_sample_kernels_for(play->exec->isa), .f32 = x->dtype == REEL_F32 };
+    work w = { .kernels = reel_sample_kernels_for(reel_large_isa(play->exec->isa, x->dtype)), .f32 = x->dtype == REEL_F32 };
     w.s.axes = axes;
     w.s.mode = kernel_codes[a->mode].mode;
     w.s.padding = kernel_codes[a->padding].padding;

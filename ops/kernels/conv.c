@@ -60,7 +60,7 @@ static void place_runs(const reel_conv_columns *columns, run *runs, int count)
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/shuffle_begin.h>
@@ -81,7 +81,7 @@ static void place_runs(const reel_conv_columns *columns, run *runs, int count)
 
 const reel_conv_kernels REEL_KERNEL_TABLE(conv) = {
     .f32 = KERNELS(f32),
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
     .f64 = KERNELS(f64),
 #endif
 };

@@ -74,6 +74,6 @@ typedef struct reel_conv_kernels_of {
     void (*add_lanes)(int64_t count, int64_t shares, int64_t apart, const void *from, void *to);
 } reel_conv_kernels_of;
 
-REEL_DECLARE_CONV_KERNELS(conv, reel_conv_kernels_of, reel_conv_kernels_of_dtype)
+REEL_DECLARE_LARGE_KERNELS(conv, reel_conv_kernels_of, reel_conv_kernels_of_dtype)
 
 #endif

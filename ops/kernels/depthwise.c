@@ -8,7 +8,7 @@
 #include <reel/ops/kernels/depthwise.inc>
 #include <reel/ops/kernels/simd_end.h>
 
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/depthwise.inc>
@@ -24,7 +24,7 @@
 
 const reel_depthwise_kernels REEL_KERNEL_TABLE(depthwise) = {
     .f32 = KERNELS(f32, float),
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
     .f64 = KERNELS(f64, double),
 #endif
 };

@@ -60,17 +60,18 @@
         return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;                                                      \
     }
 
-/* Convolution's families, the largest, have no float64 for AVX-512: there it takes AVX2's. What trains is float32. */
+/* The largest families, convolution's and sampling's, have no float64 for AVX-512: there it takes AVX2's. What trains is
+ * float32. */
 #if defined(REEL_ISA_IS_AVX512)
-#define REEL_CONV_F64 0
+#define REEL_LARGE_F64 0
 #else
-#define REEL_CONV_F64 1
+#define REEL_LARGE_F64 1
 #endif
-static inline reel_isa reel_conv_isa(reel_isa isa, reel_dtype dtype)
+static inline reel_isa reel_large_isa(reel_isa isa, reel_dtype dtype)
 {
     return isa == REEL_ISA_AVX512 && dtype == REEL_F64 ? REEL_ISA_AVX2 : isa;
 }
-#define REEL_DECLARE_CONV_KERNELS(family, F, lookup)                                                                   \
-    REEL_DECLARE_KERNELS_BY_DTYPE_(family, F, lookup, reel_conv_isa(isa, dtype))
+#define REEL_DECLARE_LARGE_KERNELS(family, F, lookup)                                                                  \
+    REEL_DECLARE_KERNELS_BY_DTYPE_(family, F, lookup, reel_large_isa(isa, dtype))
 
 #endif

@@ -16,7 +16,7 @@
 #undef v_transpose
 #include <reel/ops/kernels/simd_end.h>
 
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/transpose.inc>
@@ -40,7 +40,7 @@
 
 const reel_gemm_kernels REEL_KERNEL_TABLE(gemm) = {
     .f32 = KERNELS(f32, float),
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
     .f64 = KERNELS(f64, double),
 #endif
 };

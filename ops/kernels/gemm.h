@@ -63,6 +63,6 @@ typedef struct reel_gemm_kernels_of {
     void (*transpose)(int64_t rows, int64_t cols, const void *from, int64_t ldf, void *to, int64_t ldt);
 } reel_gemm_kernels_of;
 
-REEL_DECLARE_CONV_KERNELS(gemm, reel_gemm_kernels_of, reel_gemm_of)
+REEL_DECLARE_LARGE_KERNELS(gemm, reel_gemm_kernels_of, reel_gemm_of)
 
 #endif

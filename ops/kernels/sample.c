@@ -22,6 +22,7 @@
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/shuffle_begin.h>
@@ -33,11 +34,14 @@
 #undef COLD
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
+#endif
 // clang-format on
 
 const reel_sample_kernels REEL_KERNEL_TABLE(sample) = {
     .sample_f32 = sample_f32,
-    .sample_f64 = sample_f64,
     .backward_f32 = backward_f32,
+#if REEL_LARGE_F64
+    .sample_f64 = sample_f64,
     .backward_f64 = backward_f64,
+#endif
 };

@@ -11,7 +11,7 @@
 #include <reel/ops/kernels/spectrum_columns.inc>
 #include <reel/ops/kernels/simd_end.h>
 
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/spectrum.inc>
@@ -28,7 +28,7 @@
 
 const reel_spectrum_kernels REEL_KERNEL_TABLE(spectrum) = {
     .f32 = KERNELS(f32),
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
     .f64 = KERNELS(f64),
 #endif
 };

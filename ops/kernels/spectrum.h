@@ -76,6 +76,6 @@ typedef struct reel_spectrum_kernels_of {
                     void *work);
 } reel_spectrum_kernels_of;
 
-REEL_DECLARE_CONV_KERNELS(spectrum, reel_spectrum_kernels_of, reel_spectrum_kernels_of_dtype)
+REEL_DECLARE_LARGE_KERNELS(spectrum, reel_spectrum_kernels_of, reel_spectrum_kernels_of_dtype)
 
 #endif

@@ -17,7 +17,7 @@
 #undef v_transpose
 #include <reel/ops/kernels/simd_end.h>
 
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/transpose.inc>
@@ -42,7 +42,7 @@
 
 const reel_winograd_kernels REEL_KERNEL_TABLE(winograd) = {
     .f32 = { KERNELS(2, f32), KERNELS(4, f32), KERNELS(6, f32) },
-#if REEL_CONV_F64
+#if REEL_LARGE_F64
     .f64 = { KERNELS(2, f64), KERNELS(4, f64), KERNELS(6, f64) },
 #endif
 };

@@ -31,6 +31,6 @@ typedef struct reel_winograd_rows_of {
     void (*image_grad)(const reel_winograd_rows *rows); /* act(B z + bias), added up where tiles overlap           */
 } reel_winograd_rows_of;
 
-REEL_DECLARE_CONV_KERNELS(winograd_rows, reel_winograd_rows_of, reel_winograd_rows_for)
+REEL_DECLARE_LARGE_KERNELS(winograd_rows, reel_winograd_rows_of, reel_winograd_rows_for)
 
 #endif
