@@ -10,8 +10,8 @@ REEL_BEGIN
 /* How a convolution is computed; every way gives the same values within rounding. One that cannot do a shape leaves the
  * choice to the cost model, as REEL_CONV_AUTO does; REEL_CONV_FFT is an error in a build without FFTW. Environment
  * REEL_CONV_ALGO ("auto", "naive", "direct", "im2col", "winograd", "winograd2", "winograd4", "winograd6", "fft",
- * "images", "winograd_rows"), read at each call, stands in for REEL_CONV_AUTO. With REEL_CONV_AUTOTUNE=FILE,
- * REEL_CONV_AUTO measures, and remembers in FILE (docs/convolution.md). */
+ * "images", "winograd_rows", "winograd_columns"), read at each call, stands in for REEL_CONV_AUTO. With
+ * REEL_CONV_AUTOTUNE=FILE, REEL_CONV_AUTO measures, and remembers in FILE (docs/convolution.md). */
 typedef enum reel_conv_algo {
     REEL_CONV_AUTO,
     REEL_CONV_NAIVE,     /* plain loops, the reference                                    */
@@ -23,7 +23,8 @@ typedef enum reel_conv_algo {
     REEL_CONV_WINOGRAD6, /* F(6x6, 3x3)                                                   */
     REEL_CONV_FFT,       /* products of spectra                                           */
     REEL_CONV_IMAGES,    /* direct, with vectors along the images of a batch              */
-    REEL_CONV_WINOGRAD_ROWS /* the same with F(6, 3), F(4, 5) or F(2, 7) along rows       */
+    REEL_CONV_WINOGRAD_ROWS, /* the same with F(6, 3), F(4, 5) or F(2, 7) along rows      */
+    REEL_CONV_WINOGRAD_COLUMNS /* F(9 - r, r) along columns: input gradients with strides */
 } reel_conv_algo;
 
 typedef enum reel_conv_padding {

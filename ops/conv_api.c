@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const char *const algo_names[] = { "auto",      "naive",     "direct",    "im2col", "winograd",
-                                          "winograd2", "winograd4", "winograd6", "fft",    "images", "winograd_rows" };
+                                          "winograd2", "winograd4", "winograd6", "fft",    "images", "winograd_rows",
+                                          "winograd_columns" };
 enum { ALGOS = sizeof algo_names / sizeof algo_names[0] };
 
 static int checked_algo(reel_ctx *ctx, const char *op, int algo)
@@ -37,7 +38,7 @@ static int wanted_algo(reel_ctx *ctx, const char *op, reel_conv_algo algo)
     reel_fail(
         ctx, REEL_ERROR_VALUE,
         "%s: REEL_CONV_ALGO is '%s', expected one of auto, naive, direct, im2col, winograd, winograd2, winograd4, "
-        "winograd6, fft, images, winograd_rows",
+        "winograd6, fft, images, winograd_rows, winograd_columns",
         op, name);
     return -1;
 }

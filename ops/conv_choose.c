@@ -8,7 +8,8 @@
 
 const reel_conv_impl *const reel_conv_impls[] = {
     &reel_conv_naive,  &reel_conv_direct,        &reel_conv_depthwise, &reel_conv_im2col,    &reel_conv_dots,
-    &reel_conv_phases, &reel_conv_images, &reel_conv_winograd_rows, &reel_conv_winograd2, &reel_conv_winograd4, &reel_conv_winograd6,
+    &reel_conv_phases, &reel_conv_images, &reel_conv_winograd_rows, &reel_conv_winograd_columns, &reel_conv_winograd2,
+    &reel_conv_winograd4, &reel_conv_winograd6,
 #ifdef REEL_HAVE_FFTW
     &reel_conv_fft,
 #endif
@@ -31,7 +32,8 @@ static bool is_wanted(const reel_conv_impl *impl, reel_conv_algo wanted)
                                          [REEL_CONV_WINOGRAD6] = "winograd6",
                                          [REEL_CONV_FFT] = "fft",
                                          [REEL_CONV_IMAGES] = "images",
-                                         [REEL_CONV_WINOGRAD_ROWS] = "winograd_rows" };
+                                         [REEL_CONV_WINOGRAD_ROWS] = "winograd_rows",
+                                         [REEL_CONV_WINOGRAD_COLUMNS] = "winograd_columns" };
     if (wanted == REEL_CONV_AUTO) return true;
     if (wanted == REEL_CONV_WINOGRAD) return strncmp(impl->name, "winograd", 8) == 0;
     return strcmp(impl->name, names[wanted]) == 0;

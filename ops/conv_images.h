@@ -57,6 +57,11 @@ static inline int64_t reel_images_tile(int64_t taps)
     return taps > 1 && tile > 1 && tile % 2 == 0 ? tile : 0;
 }
 
+/* conv_images_rows.c. G w: products[q * apart + r] of taps weight[from[r] + tap[t]], of which those with tap[t] < 0 are zero,
+ * for r < count. */
+void reel_images_filter(size_t size, int64_t count, int64_t taps, const int64_t *from, const int64_t *tap,
+                        const void *weight, void *products, int64_t apart);
+
 /* conv_images_rows.c. G^T z: weight[r * taps + t] of products[q * apart + r], for r < count. */
 void reel_images_taps(size_t size, int64_t count, int64_t taps, const void *products, int64_t apart, void *weight);
 

@@ -24,6 +24,7 @@ static void fill_powers(int64_t taps, double powers[7][REEL_WINOGRAD_ROWS])
         for (int64_t r = 0; r < count; r++) {                                                                          \
             T sum[REEL_WINOGRAD_ROWS] = { 0 };                                                                         \
             for (int64_t t = 0; t < taps; t++) {                                                                       \
+                if (tap[t] < 0) continue;                                                                              \
                 T w = ((const T *)weight)[from[r] + tap[t]];                                                           \
                 for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) sum[q] += w * g[t][q];                                    \
             }                                                                                                          \
@@ -31,7 +32,7 @@ static void fill_powers(int64_t taps, double powers[7][REEL_WINOGRAD_ROWS])
         }                                                                                                              \
     } while (0)
 
-static void filter(size_t size, int64_t count, int64_t taps, const int64_t *from, const int64_t *tap,
+void reel_images_filter(size_t size, int64_t count, int64_t taps, const int64_t *from, const int64_t *tap,
                    const void *weight, void *products, int64_t apart)
 {
     double powers[7][REEL_WINOGRAD_ROWS];
@@ -77,7 +78,7 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
                 from[count++] = c * next + (gather->tap[0][i] * p->kernel[1] + gather->tap[1][j]) * p->kernel[2];
     static const int64_t in_order[] = { 0, 1, 2, 3, 4, 5, 6 };
     int64_t to = (group * REEL_WINOGRAD_ROWS * p->outputs + o) * p->depth;
-    filter(p->k.size, count, gather->taps[2], from, p->adjoint ? in_order : gather->tap[2],
+    reel_images_filter(p->k.size, count, gather->taps[2], from, p->adjoint ? in_order : gather->tap[2],
            at(p->weight, group * p->outputs * p->inputs * volume + o * own, p->k.size), at(p->filters, to, p->k.size),
            p->outputs * p->depth);
 }

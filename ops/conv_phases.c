@@ -8,22 +8,11 @@
 // where an image has three channels; shifts that only some of the phases have go to their rows alone. At the end the
 // phases of a row are woven together.
 #include <reel/ops/conv_bands.h>
+#include <reel/ops/conv_phases.h>
 #include <reel/ops/kernels/gemm.h>
 #include <reel/ops/sizes.h>
 
-enum { DEPTH = 256, SUMS = 8192, PARTS = 3 };
-
-/* The shifts of axis 2 that phases [from, to) have and no others, [low, high]. */
-typedef struct shift_run {
-    int64_t from, to, low, high;
-} shift_run;
-
-/* How axis 2 falls apart: the first run is of all phases. */
-typedef struct axis_phases {
-    int64_t base, grid, line; /* points of a phase; of a row in a line of several, with what its taps see beside it */
-    int runs;
-    shift_run run[PARTS];
-} axis_phases;
+enum { DEPTH = 256, SUMS = 8192 };
 
 /* Sums over the taps of a run, for its rows (phase, output). */
 typedef struct part {
@@ -35,7 +24,7 @@ typedef struct part {
 /* Results of one residue of the strides along the axes before rows. */
 typedef struct residue {
     int64_t grid[2], first[2];
-    part part[PARTS];
+    part part[REEL_PHASE_RUNS];
 } residue;
 
 typedef struct phases {
@@ -48,7 +37,7 @@ typedef struct phases {
     int64_t panel, inputs, outputs, stride, columns, ld;
     const void *gy, *weight;
     void *gx;
-    axis_phases axis;
+    reel_axis_phases axis;
     int64_t grid[3]; /* points of a phase, of the residues that have the most */
     reel_conv_bands bands;
     bool joined;                /* rows of a band form one line */
@@ -64,49 +53,52 @@ typedef struct phases {
 static int64_t divide_down(int64_t a, int64_t s) { return a >= 0 ? a / s : -blocks(-a, s); }
 
 /* The shifts (x + pad - t) / s of the taps 0 <= t < kernel of an axis that a residue r has, x = r - base, are the whole
- * numbers from (r - base + pad - kernel + 1) / s to (r - base + pad) / s. Both ends grow with r, by one at most. False
- * where no shift is of all phases. */
-static bool cut_phases(const reel_conv_geom *g, int64_t base, axis_phases *axis)
+ * numbers from (r - base + pad - kernel + 1) / s to (r - base + pad) / s. Both ends grow with r, by one at most. */
+bool reel_cut_phases(const reel_conv_geom *g, int i, int64_t base, reel_axis_phases *axis)
 {
-    int64_t s = g->stride[2], from = g->pad[2] - base, high = divide_down(from, s);
-    int64_t low = 1 - divide_down(g->kernel[2] - from, s);
-    int64_t first = s * (low - 1) - from + g->kernel[2],
+    int64_t s = g->stride[i], from = g->pad[i] - base, high = divide_down(from, s);
+    int64_t low = 1 - divide_down(g->kernel[i] - from, s);
+    int64_t first = s * (low - 1) - from + g->kernel[i],
             last = s * (high + 1) - from; /* [0, first) and [last, s) have more */
-    *axis =
-        (axis_phases) { .base = base, .grid = blocks(g->in[2] + base, s), .runs = 1, .run = { { 0, s, low, high } } };
-    axis->line = axis->grid + high - low + (first > 0) + (last < s);
-    if (first > 0) axis->run[axis->runs++] = (shift_run) { 0, first, low - 1, low - 1 };
-    if (last < s) axis->run[axis->runs++] = (shift_run) { last, s, high + 1, high + 1 };
+    *axis = (reel_axis_phases) { .base = base,
+                                 .grid = blocks(g->in[i] + base, s),
+                                 .low = low - (first > 0),
+                                 .high = high + (last < s),
+                                 .runs = 1,
+                                 .run = { { 0, s, low, high } } };
+    if (first > 0) axis->run[axis->runs++] = (reel_shift_run) { 0, first, low - 1, low - 1 };
+    if (last < s) axis->run[axis->runs++] = (reel_shift_run) { last, s, high + 1, high + 1 };
     return low <= high;
 }
 
+/* Points of a row in a line of several, with what its taps see beside it. */
+static int64_t line_of(const reel_axis_phases *axis) { return axis->grid + axis->high - axis->low; }
+
 /* Vectors of sums of a row, which lies alone or is one of a line. */
-static double vectors_of(const axis_phases *axis, int lanes)
+static double vectors_of(const reel_axis_phases *axis, int lanes)
 {
-    double alone = (double)blocks(axis->grid, lanes), in_line = (double)axis->line / lanes;
+    double alone = (double)blocks(axis->grid, lanes), in_line = (double)line_of(axis) / lanes;
     return in_line < alone ? in_line : alone;
 }
 
-/* Cycles of a row of sums of all phases, for every tap of the other axes. */
-static double row_cycles(const axis_phases *axis, int64_t outputs, int lanes)
+double reel_phases_cycles(const reel_axis_phases *axis, int64_t outputs, int lanes)
 {
     int64_t products = 0;
     for (int i = 0; i < axis->runs; i++) {
-        const shift_run *r = &axis->run[i];
+        const reel_shift_run *r = &axis->run[i];
         int64_t rows = (r->to - r->from) * outputs, left = rows % 6; /* one or two take as long as four */
         products += (r->high - r->low + 1) * (rows - left + (left == 1 || left == 2 ? 4 : left));
     }
     return (double)products * vectors_of(axis, lanes);
 }
 
-/* The base of least work. */
-static axis_phases best_phases(const reel_conv_geom *g, int lanes)
+reel_axis_phases reel_best_phases(const reel_conv_geom *g, int64_t outputs, int lanes)
 {
-    axis_phases best = { 0 }, axis;
+    reel_axis_phases best = { 0 }, axis;
     double least = 0;
     for (int64_t base = 0; base < g->stride[2]; base++) {
-        if (!cut_phases(g, base, &axis)) continue;
-        double cycles = row_cycles(&axis, g->c / g->groups, lanes);
+        if (!reel_cut_phases(g, 2, base, &axis)) continue;
+        double cycles = reel_phases_cycles(&axis, outputs, lanes);
         if (best.runs == 0 || cycles < least) {
             best = axis;
             least = cycles;
@@ -129,7 +121,7 @@ static bool add_residue(void *arg, const reel_conv_gather *gather)
     }
     int64_t planes = gather->taps[0] * gather->taps[1];
     for (int i = 0; i < p->axis.runs; i++) {
-        const shift_run *run = &p->axis.run[i];
+        const reel_shift_run *run = &p->axis.run[i];
         part *q = &r->part[i];
         q->row = run->from * p->outputs;
         q->rows = (run->to - run->from) * p->outputs;
@@ -286,7 +278,7 @@ static int64_t cut_bands(phases *p)
     int64_t images = g->n * g->groups;
     p->bands =
         reel_conv_band_cut(&all, g->out, p->inputs, images, p->size, reel_conv_flops(g) / 2 / (double)images, true);
-    p->joined = p->axis.line < round_up(p->axis.grid, p->gemm->lanes);
+    p->joined = line_of(&p->axis) < round_up(p->axis.grid, p->gemm->lanes);
     p->columns = columns_of(p);
     p->ld = round_up(p->columns, p->panel);
     p->sums_at = (size_t)round_up(p->inputs * p->bands.channel + p->panel, 16) * p->size;
@@ -312,7 +304,7 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
                  .weight = call->b,
                  .gx = call->result };
     p.panel = p.gemm->lanes * p.gemm->max_vectors;
-    p.axis = best_phases(g, p.gemm->lanes);
+    p.axis = reel_best_phases(g, p.outputs, p.gemm->lanes);
     p.residue = reel_scratch(exec, (size_t)cut_bands(&p) * sizeof *p.residue);
     int64_t *unit = reel_scratch(exec, DEPTH * sizeof *unit);
     if (!p.residue || !p.scratch || !unit) return false;
@@ -342,10 +334,10 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     (void)pass;
     int lanes = g->dtype == REEL_F32 ? 16 : 8;
     int64_t outputs = g->c / g->groups;
-    axis_phases axis = best_phases(g, lanes);
+    reel_axis_phases axis = reel_best_phases(g, outputs, lanes);
     double rows = (double)blocks(g->in[0], g->stride[0]) * (double)blocks(g->in[1], g->stride[1]);
     double taps = (double)(g->k / g->groups) * (double)(g->kernel[0] * g->kernel[1]);
-    double sums = rows * (double)g->groups * taps * row_cycles(&axis, outputs, lanes) * (1.1 + (double)outputs / 200);
+    double sums = rows * (double)g->groups * taps * reel_phases_cycles(&axis, outputs, lanes) * (1.1 + (double)outputs / 200);
     double results = (double)g->c * (double)reel_conv_volume(g->in),
            copies = (double)g->k * (double)reel_conv_volume(g->out);
     return 3000 + (double)g->n * ((sums + results) / 3.6 + copies * 0.15);

@@ -17,7 +17,7 @@ static const struct {
     { REEL_CONV_IM2COL, "im2col", 4e-6 },       { REEL_CONV_WINOGRAD2, "winograd2", 4e-6 },
     { REEL_CONV_WINOGRAD4, "winograd4", 2e-5 }, { REEL_CONV_WINOGRAD6, "winograd6", 1e-4 },
     { REEL_CONV_IMAGES, "images", 4e-6 },       { REEL_CONV_WINOGRAD_ROWS, "winograd_rows", 2e-5 },
-    { REEL_CONV_AUTO, "auto", 1e-4 },
+    { REEL_CONV_WINOGRAD_COLUMNS, "winograd_columns", 1e-5 }, { REEL_CONV_AUTO, "auto", 1e-4 },
 #ifdef REEL_HAVE_FFTW
     { REEL_CONV_FFT, "fft", 4e-6 },
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Transposed convolution with bias, relu and output padding, by every algorithm against plain loops.
 #include <criterion/criterion.h>
+#include <math.h>
 #include <reel/core/random.h>
 #include <reel/ops/conv_algo.h>
 #include <reel/reel.h>
@@ -92,8 +93,7 @@ typedef struct strided {
     reel_dtype dtype;
 } strided;
 
-// Whether phases are what direct sums of this shape cost least by, and there are at most so many of them.
-static bool by_phases(const strided *s, double flops)
+static reel_conv_geom geometry_of(const strided *s)
 {
     reel_conv_geom g = { .dtype = s->dtype,
                          .n = s->x.dim[0],
@@ -111,10 +111,24 @@ static bool by_phases(const strided *s, double flops)
         g.pad[i] = s->opts.padding[d];
         g.in[i] = (g.out[i] - 1) * g.stride[i] - 2 * g.pad[i] + g.dilation[i] * (g.kernel[i] - 1) + 1 +
                   s->opts.output_padding[d];
-        if (g.in[i] < 1) return false;
     }
-    return reel_conv_flops(&g) <= flops &&
-           reel_conv_choose(&g, REEL_CONV_INPUT_GRAD, REEL_CONV_DIRECT) == &reel_conv_phases;
+    return g;
+}
+
+// Whether the shape exists, is done in at most so many operations, and an algorithm asked for plays it in this way.
+static bool goes_by(const strided *s, double flops, reel_conv_algo algo, const reel_conv_impl *way)
+{
+    reel_conv_geom g = geometry_of(s);
+    return g.in[0] > 0 && g.in[1] > 0 && g.in[2] > 0 && reel_conv_flops(&g) <= flops &&
+           reel_conv_choose(&g, REEL_CONV_INPUT_GRAD, algo) == way;
+}
+
+// Whether phases are what direct sums of this shape cost least by.
+static bool by_phases(const strided *s, double flops) { return goes_by(s, flops, REEL_CONV_DIRECT, &reel_conv_phases); }
+
+static bool by_winograd(const strided *s, double flops)
+{
+    return goes_by(s, flops, REEL_CONV_WINOGRAD_COLUMNS, &reel_conv_winograd_columns);
 }
 
 static strided draw_strided(void)
@@ -149,22 +163,22 @@ static reel_tensor *transpose(const strided *s, reel_tensor *x, reel_tensor *w, 
     return s->relu ? reel_relu(y) : y;
 }
 
-static void check_phases(const strided *s)
+static void check(const strided *s, reel_conv_algo algo, double f32_error)
 {
     REEL_SCOPE(ctx)
     {
         reel_tensor *x = noise(s->x, s->dtype), *w = noise(s->w, s->dtype);
         reel_tensor *bias = s->bias ? noise(REEL_SHAPE(s->w.dim[1] * s->opts.groups), s->dtype) : NULL;
-        double error =
-            difference(transpose(s, x, w, bias, REEL_CONV_DIRECT), transpose(s, x, w, bias, REEL_CONV_NAIVE));
+        double error = difference(transpose(s, x, w, bias, algo), transpose(s, x, w, bias, REEL_CONV_NAIVE));
         cr_assert_not(reel_ctx_error(ctx), "%s", reel_ctx_error_message(ctx));
-        cr_assert(
-            error <= (s->dtype == REEL_F64 ? 1e-12 : 4e-6),
-            "%g: rank %d, %d images of %d channels, rows of %d, %d outputs in %d groups, rows of %d taps, stride %d, "
-            "padding %d, output padding %d",
-            error, s->rank, (int)s->x.dim[0], (int)s->x.dim[1], (int)s->x.dim[s->rank + 1], (int)s->w.dim[1],
-            (int)s->opts.groups, (int)s->w.dim[s->rank + 1], (int)s->opts.stride[s->rank - 1],
-            (int)s->opts.padding[s->rank - 1], (int)s->opts.output_padding[s->rank - 1]);
+        cr_assert(error <= (s->dtype == REEL_F64 ? 1e-12 : f32_error),
+                  "%g: rank %d, %d images of %d channels, rows of %d, %d outputs in %d groups, rows of %d taps, "
+                  "strides %d and %d, "
+                  "padding %d, output padding %d",
+                  error, s->rank, (int)s->x.dim[0], (int)s->x.dim[1], (int)s->x.dim[s->rank + 1], (int)s->w.dim[1],
+                  (int)s->opts.groups, (int)s->w.dim[s->rank + 1], (int)s->opts.stride[0],
+                  (int)s->opts.stride[s->rank - 1], (int)s->opts.padding[s->rank - 1],
+                  (int)s->opts.output_padding[s->rank - 1]);
     }
 }
 
@@ -216,23 +230,90 @@ static strided large_case(int i)
     return s;
 }
 
-static void phases_on(const char *isa)
+// Rows that are cut into slices and channels that are cut into blocks, of several tiles.
+static const strided large_winograd[] = {
+    { 2,
+      { 4, { 1, 90, 3, 80 } },
+      { 4, { 90, 20, 3, 5 } },
+      { .stride = { 2, 2 }, .padding = { 1, 1 }, .groups = 1, .dilation = { 1, 1 } },
+      true,
+      true,
+      REEL_F32 },
+    { 2,
+      { 4, { 1, 24, 14, 60 } },
+      { 4, { 24, 16, 2, 9 } },
+      { .stride = { 1, 3 }, .padding = { 0, 8 }, .groups = 2, .dilation = { 1, 1 } },
+      true,
+      false,
+      REEL_F64 },
+    { 2,
+      { 4, { 1, 150, 9, 40 } },
+      { 4, { 150, 3, 7, 7 } },
+      { .stride = { 2, 2 }, .padding = { 3, 3 }, .output_padding = { 1, 1 }, .groups = 1, .dilation = { 1, 1 } },
+      false,
+      true,
+      REEL_F32 },
+};
+enum { LARGE_WINOGRAD = sizeof large_winograd / sizeof large_winograd[0] };
+
+// Columns of 2 to 7 taps in a phase.
+static strided draw_winograd(void)
+{
+    strided s = {
+        .rank = 2, .bias = between(0, 1), .relu = between(0, 1), .dtype = between(0, 2) ? REEL_F32 : REEL_F64
+    };
+    s.opts.groups = between(0, 3) ? 1 : 2;
+    s.x = (reel_shape) { 4, { between(1, 2), s.opts.groups * between(1, 9), between(1, 16), between(1, 40) } };
+    s.w = (reel_shape) { 4, { s.x.dim[1], between(1, 4) } };
+    for (int d = 0; d < 2; d++) {
+        s.opts.stride[d] = between(d + 1, between(0, 3) ? 3 : 5);
+        s.opts.dilation[d] = 1;
+        s.w.dim[2 + d] = between(s.opts.stride[d], d ? 8 : 7 * s.opts.stride[d]);
+        s.opts.padding[d] = between(0, s.w.dim[2 + d] - 1);
+        s.opts.output_padding[d] = between(0, s.opts.stride[d] - 1);
+    }
+    return s;
+}
+
+static void context_of(const char *isa)
 {
     reel_ctx_free(ctx);
     ctx = reel_ctx_new(&(reel_ctx_opts) { .isa = isa, .threads = 2 });
     if (reel_ctx_error(ctx) == REEL_ERROR_UNSUPPORTED) cr_skip_test("no %s here", isa);
     draws = (reel_generator) { .seed = 6 };
+}
+
+static void phases_on(const char *isa)
+{
+    context_of(isa);
     int checked = 0;
     for (int drawn = 0; checked < 200; drawn++) {
         cr_assert(drawn < 5000, "only %d shapes go by phases", checked);
         strided s = draw_strided();
         if (!by_phases(&s, 2e5)) continue;
-        check_phases(&s);
+        check(&s, REEL_CONV_DIRECT, 4e-6);
         checked++;
     }
     for (int i = 0; i < LARGE; i++) {
         strided s = large_case(i);
-        check_phases(&s);
+        check(&s, REEL_CONV_DIRECT, 4e-6);
+    }
+}
+
+static void winograd_on(const char *isa)
+{
+    context_of(isa);
+    int checked[8] = { 0 };
+    for (int drawn = 0; drawn < 500; drawn++) {
+        strided s = draw_winograd();
+        if (!by_winograd(&s, 4e5)) continue;
+        check(&s, REEL_CONV_WINOGRAD_COLUMNS, 1e-5);
+        checked[(s.w.dim[2] + s.opts.stride[0] - 1) / s.opts.stride[0]]++;
+    }
+    for (int taps = 2; taps <= 7; taps++) cr_assert(checked[taps] > 15, "%d shapes have %d taps", checked[taps], taps);
+    for (int i = 0; i < LARGE_WINOGRAD; i++) {
+        cr_assert(by_winograd(&large_winograd[i], 1e9), "shape %d goes another way", i);
+        check(&large_winograd[i], REEL_CONV_WINOGRAD_COLUMNS, 1e-5);
     }
 }
 
@@ -241,25 +322,104 @@ Test(conv_transpose, by_phases_on_avx2) { phases_on("avx2"); }
 Test(conv_transpose, by_phases_on_the_base) { phases_on("base"); }
 Test(conv_transpose, by_phases_in_portable_code) { phases_on("portable"); }
 
+Test(conv_transpose, by_winograd_along_columns_on_avx512) { winograd_on("avx512"); }
+Test(conv_transpose, by_winograd_along_columns_on_avx2) { winograd_on("avx2"); }
+Test(conv_transpose, by_winograd_along_columns_on_the_base) { winograd_on("base"); }
+Test(conv_transpose, by_winograd_along_columns_in_portable_code) { winograd_on("portable"); }
+
+Test(conv_transpose, by_winograd_along_columns_is_chosen_for_a_colour_image_of_seven_taps)
+{
+    strided s = { .rank = 2, .x = { 4, { 8, 64, 112, 112 } }, .w = { 4, { 64, 3, 7, 7 } } };
+    s.opts = (reel_conv_opts) {
+        .stride = { 2, 2 }, .padding = { 3, 3 }, .output_padding = { 1, 1 }, .dilation = { 1, 1 }, .groups = 1
+    };
+    cr_assert(goes_by(&s, 1e10, REEL_CONV_AUTO, &reel_conv_winograd_columns));
+    s = (strided) { .rank = 2, .x = { 4, { 8, 32, 32, 32 } }, .w = { 4, { 32, 4, 3, 3 } } }; /* two taps, short sums */
+    s.opts = (reel_conv_opts) {
+        .stride = { 2, 2 }, .padding = { 1, 1 }, .output_padding = { 1, 1 }, .dilation = { 1, 1 }, .groups = 8
+    };
+    cr_assert(goes_by(&s, 1e10, REEL_CONV_AUTO, &reel_conv_phases));
+}
+
+// 256 terms behind each tap.
+Test(conv_transpose, by_winograd_along_columns_errs_within_bounds_over_many_channels)
+{
+    draws = (reel_generator) { .seed = 9 };
+    for (int64_t kernel = 3; kernel <= 13; kernel += 2) {
+        strided s = { .rank = 2, .x = { 4, { 1, 256, 12, 13 } }, .w = { 4, { 256, 3, kernel, kernel } } };
+        s.opts = (reel_conv_opts) {
+            .stride = { 2, 2 }, .padding = { kernel / 2, kernel / 2 }, .dilation = { 1, 1 }, .groups = 1
+        };
+        cr_assert(by_winograd(&s, 1e10));
+        check(&s, REEL_CONV_WINOGRAD_COLUMNS, 1e-5);
+    }
+}
+
+// What is not finite reaches the rows of its tiles, in the columns that see it, and no others.
+Test(conv_transpose, by_winograd_along_columns_keeps_infinities_to_their_tiles)
+{
+    draws = (reel_generator) { .seed = 10 };
+    for (int i = 0; i < 12; i++) {
+        reel_dtype dtype = i & 1 ? REEL_F64 : REEL_F32;
+        strided s = { .rank = 2, .x = { 4, { 2, 5, 30, 21 } }, .w = { 4, { 5, 3, 7, 5 } }, .dtype = dtype };
+        s.opts = (reel_conv_opts) { .stride = { 2, 2 }, .padding = { 3, 2 }, .dilation = { 1, 1 }, .groups = 1 };
+        cr_assert(by_winograd(&s, 1e10));
+        int64_t row = between(0, 29), column = between(0, 20);
+        reel_tensor *x = noise(s.x, dtype), *w = noise(s.w, dtype);
+        double *values = malloc((size_t)reel_numel(x) * sizeof *values);
+        const double *from = reel_data_f64(reel_cast(x, REEL_F64));
+        cr_assert(from, "%s", reel_ctx_error_message(ctx));
+        memcpy(values, from, (size_t)reel_numel(x) * sizeof *values);
+        values[((1 * 5 + 2) * 30 + row) * 21 + column] = i & 2 ? NAN : INFINITY;
+        x = reel_cast(reel_from(ctx, s.x, REEL_F64, values), dtype);
+        free(values);
+        reel_tensor *y[2];
+        const double *data[2];
+        for (int k = 0; k < 2; k++) {
+            y[k] = reel_cast(transpose(&s, x, w, NULL, k ? REEL_CONV_NAIVE : REEL_CONV_WINOGRAD_COLUMNS), REEL_F64);
+            cr_assert(data[k] = reel_data_f64(y[k]), "%s", reel_ctx_error_message(ctx));
+        }
+        int64_t height = reel_size(y[0], 2), width = reel_size(y[0], 3);
+        for (int64_t q = 0; q < reel_numel(y[0]); q++) {
+            int64_t image = q / (3 * height * width), r = q / width % height, c = q % width;
+            bool near = image == 1 && llabs(r - 2 * row) < 2 * 8 && llabs(c - 2 * column) <= 2;
+            if (!isfinite(data[1][q]))
+                cr_assert(!isfinite(data[0][q]), "case %d: [%d, %d] is finite", i, (int)r, (int)c);
+            else if (!near)
+                cr_assert_float_eq(data[0][q], data[1][q], 1e-3, "case %d: [%d, %d] is %g", i, (int)r, (int)c,
+                                   data[0][q]);
+        }
+    }
+}
+
+static void same_bits(const strided *s, reel_conv_algo algo)
+{
+    void *first = NULL;
+    for (int threads = 1; threads <= 4; threads *= 2) {
+        reel_ctx_free(ctx);
+        ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = threads });
+        draws = (reel_generator) { .seed = 7 };
+        reel_tensor *x = noise(s->x, s->dtype), *w = noise(s->w, s->dtype), *y = transpose(s, x, w, NULL, algo);
+        size_t bytes = (size_t)reel_numel(y) * reel_dtype_size(s->dtype);
+        const void *data = reel_data(y);
+        cr_assert(data, "%s", reel_ctx_error_message(ctx));
+        if (!first)
+            memcpy(first = malloc(bytes), data, bytes);
+        else
+            cr_assert(memcmp(first, data, bytes) == 0, "differs at %d threads", threads);
+    }
+    free(first);
+}
+
 Test(conv_transpose, by_phases_gives_the_same_bits_at_any_number_of_threads)
 {
     for (int i = 0; i < LARGE; i++) {
         strided s = large_case(i);
-        void *first = NULL;
-        for (int threads = 1; threads <= 4; threads *= 2) {
-            reel_ctx_free(ctx);
-            ctx = reel_ctx_new(&(reel_ctx_opts) { .threads = threads });
-            draws = (reel_generator) { .seed = 7 };
-            reel_tensor *x = noise(s.x, s.dtype), *w = noise(s.w, s.dtype),
-                        *y = transpose(&s, x, w, NULL, REEL_CONV_DIRECT);
-            size_t bytes = (size_t)reel_numel(y) * reel_dtype_size(s.dtype);
-            const void *data = reel_data(y);
-            cr_assert(data, "%s", reel_ctx_error_message(ctx));
-            if (!first)
-                memcpy(first = malloc(bytes), data, bytes);
-            else
-                cr_assert(memcmp(first, data, bytes) == 0, "shape %d differs at %d threads", i, threads);
-        }
-        free(first);
+        same_bits(&s, REEL_CONV_DIRECT);
     }
+}
+
+Test(conv_transpose, by_winograd_along_columns_gives_the_same_bits_at_any_number_of_threads)
+{
+    for (int i = 0; i < LARGE_WINOGRAD; i++) same_bits(&large_winograd[i], REEL_CONV_WINOGRAD_COLUMNS);
 }

@@ -64,7 +64,7 @@ Test(golden, every_convolution_algorithm_is_right)
 {
     static const char *const algorithms[] = { "naive",     "direct",    "im2col",    "winograd",
                                               "winograd2", "winograd4", "winograd6", "images",
-                                              "winograd_rows",
+                                              "winograd_rows", "winograd_columns",
 #ifdef REEL_HAVE_FFTW
                                               "fft"
 #endif

@@ -22,7 +22,7 @@ static const char help[] =
     "  --dtype f64|f32   grad: dtype of the derivatives under test; golden: dtype the op runs in (default f64)\n"
     "  --seed N          grad: draw other sizes and values (default 0)\n"
     "  --algo NAME       convolution by auto, naive, direct, im2col, winograd, winograd2, winograd4, winograd6, fft,\n"
-    "                    images or winograd_rows\n"
+    "                    images, winograd_rows or winograd_columns\n"
     "  --out DIR         golden: write what was computed as .safetensors files of the cases' names\n"
     "  --verbose         a line for each case that passed, too\n"
     "  --help, --version\n"
@@ -47,7 +47,8 @@ static bool refuse(const char *option, const char *value, const char *expected)
 static bool set_algo(const char *name)
 {
     static const char *const known[] = { "auto",      "naive",     "direct",    "im2col", "winograd",
-                                         "winograd2", "winograd4", "winograd6", "fft",    "images", "winograd_rows" };
+                                         "winograd2", "winograd4", "winograd6", "fft",    "images", "winograd_rows",
+                                         "winograd_columns" };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (!strcmp(name, known[i])) return setenv("REEL_CONV_ALGO", name, 1) == 0;
     return refuse("algo", name, "a convolution algorithm (see --help)");

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+// Winograd's F(m, r) along columns, with vectors along rows: input gradients of strides along rows.
+//
+// The phases of a stride (conv_phases.h) see the same cotangents, along columns as along rows: r rows of them at most,
+// fewer where a phase has fewer taps, which zeros make up for. So B^T takes rows of cotangents to the rows of eight
+// products of a tile, once for all phases; a row of a product meets all phases' rows of sums at its shifts along rows,
+// which fill register tiles where the gradient has one channel or three; and A^T takes a phase's eight rows of sums to
+// m = 9 - r rows of results (kernels/winograd_rows.h), woven together on the way out.
+#include <reel/ops/conv_images.h>
+#include <reel/ops/conv_phases.h>
+#include <reel/ops/sizes.h>
+
+enum { PRODUCTS = REEL_WINOGRAD_ROWS, DEPTH = 256, CACHE = 256 << 10, SUMS = 512 };
+
+/* Sums over the shifts of a run, for its rows (phase along rows, phase along columns, output). */
+typedef struct part {
+    int64_t row, rows, shifts, weights; /* elements before its weights among a product's */
+    int64_t *b_off;                     /* [input][shift]: in a block                     */
+} part;
+
+typedef struct columns {
+    const reel_exec *exec;
+    const reel_conv_geom *g;
+    const reel_gemm_kernels_of *gemm;
+    const reel_conv_kernels_of *conv;
+    const reel_winograd_rows_of *rows;
+    const reel_conv_epilogue *epilogue;
+    size_t size;
+    const void *gy, *weight;
+    void *gx;
+    int64_t inputs, outputs, sums; /* sums: rows of them */
+    reel_axis_phases x, y;
+    int64_t tile, tiles;        /* results of a phase's column in a tile; tiles of a column          */
+    int64_t width, slices;      /* points of a phase's row that are done at a time                   */
+    int64_t before, source, ld; /* of a row of products: zeros in front, elements; of a row of sums  */
+    int64_t block, of_product;  /* inputs that are done at a time; weights of a product              */
+    part part[REEL_PHASE_RUNS];
+    const int64_t *unit;
+    void *packed;  /* [group][product][part][row][input][shift] */
+    char *scratch; /* of each worker: block [product][input][element], sums [product][row][point], results [row][line] */
+    size_t scratch_size, sums_at, results_at;
+} columns;
+
+/* The base of fewest tiles; false where none leaves 2 to 7 taps. */
+static bool cut_columns(const reel_conv_geom *g, reel_axis_phases *best)
+{
+    int64_t least = 0;
+    for (int64_t base = 0; base < g->stride[1]; base++) {
+        reel_axis_phases axis;
+        if (!reel_cut_phases(g, 1, base, &axis)) continue;
+        int64_t tile = PRODUCTS - (axis.high - axis.low);
+        if (tile < 2 || tile == PRODUCTS || (least > 0 && blocks(axis.grid, tile) >= least)) continue;
+        least = blocks(axis.grid, tile);
+        *best = axis;
+    }
+    return least > 0;
+}
+
+/* The weights of an output of a group through G along columns. */
+static void filter_chunk(void *arg, int64_t chunk, int worker)
+{
+    const columns *p = arg;
+    const reel_conv_geom *g = p->g;
+    int64_t group = chunk / p->outputs, o = chunk % p->outputs, volume = g->kernel[1] * g->kernel[2], tap[PRODUCTS];
+    int64_t *from = (int64_t *)(p->scratch + (size_t)worker * p->scratch_size);
+    const void *weight = at(p->weight, (group * p->inputs * p->outputs + o) * volume, p->size);
+    for (int64_t row = o; row < p->sums; row += p->outputs) { /* of the first part */
+        int64_t phase = row / p->outputs, px = phase / g->stride[1], py = phase % g->stride[1];
+        for (int64_t shift = p->y.low; shift <= p->y.high; shift++) {
+            int64_t t = py - p->y.base + g->pad[1] - shift * g->stride[1];
+            tap[shift - p->y.low] = t >= 0 && t < g->kernel[1] ? t * g->kernel[2] : -1;
+        }
+        for (int i = 0; i < p->x.runs; i++) {
+            const reel_shift_run *run = &p->x.run[i];
+            const part *q = &p->part[i];
+            int64_t depth = 0;
+            if (px < run->from || px >= run->to) continue;
+            for (int64_t c = 0; c < p->inputs; c++)
+                for (int64_t shift = run->low; shift <= run->high; shift++)
+                    from[depth++] = c * p->outputs * volume + px - p->x.base + g->pad[2] - shift * g->stride[2];
+            int64_t to = group * PRODUCTS * p->of_product + q->weights + (row - q->row) * depth;
+            reel_images_filter(p->size, depth, p->y.high - p->y.low + 1, from, tap, weight, at(p->packed, to, p->size),
+                               p->of_product);
+        }
+    }
+}
+
+/* What `channels` inputs of a group from c on add to the sums. */
+static void multiply(const columns *p, int64_t group, int64_t c, int64_t channels, const void *block, int64_t width,
+                     void *sums)
+{
+    int64_t lanes = p->gemm->lanes, vectors = blocks(width, lanes), most = p->gemm->max_vectors;
+    for (int64_t q = 0; q < PRODUCTS; q++)
+        for (int64_t v = 0; v < vectors; v += most)
+            for (int i = 0; i < p->x.runs; i++) {
+                const part *of = &p->part[i];
+                int64_t weights = (group * PRODUCTS + q) * p->of_product + of->weights + c * of->shifts;
+                int here = (int)smaller(vectors - v, most);
+                p->gemm->multiply(&(reel_gemm) { .rows = of->rows,
+                                                 .depth = channels * of->shifts,
+                                                 .a = at(p->packed, weights, p->size),
+                                                 .lda = p->inputs * of->shifts,
+                                                 .a_off = p->unit,
+                                                 .b = at(block, q * channels * p->source + v * lanes, p->size),
+                                                 .b_off = of->b_off,
+                                                 .c = at(sums, (q * p->sums + of->row) * p->ld + v * lanes, p->size),
+                                                 .ldc = p->ld,
+                                                 .vectors = here,
+                                                 .cols = here * (int)lanes,
+                                                 .flags = c > 0 || i > 0 ? REEL_GEMM_ADD : 0 });
+            }
+}
+
+/* Results of all phases of `width` points from x on, in the `lines` rows of points of a tile. */
+static void weave(const columns *p, int64_t image, int64_t tile, int64_t lines, int64_t x, int64_t width,
+                  const void *results)
+{
+    const reel_conv_geom *g = p->g;
+    int64_t first = x * g->stride[2] - p->x.base, skip = larger(0, -first),
+            end = smaller(width * g->stride[2], g->in[2] - first);
+    for (int64_t row = 0; row < g->stride[1] * p->outputs; row++) {
+        int64_t o = row % p->outputs, channel = image * p->outputs + o;
+        const void *bias = p->epilogue->bias ? at(p->epilogue->bias, channel % g->c, p->size) : NULL;
+        for (int64_t i = 0; i < lines; i++) {
+            int64_t y = (tile * p->tile + i) * g->stride[1] + row / p->outputs - p->y.base;
+            if (y < 0 || y >= g->in[1]) continue;
+            p->conv->weave(g->stride[2], at(results, (row * p->tile + i) * p->ld, p->size),
+                           g->stride[1] * p->outputs * p->tile * p->ld, skip, end, bias, p->epilogue->relu,
+                           at(p->gx, (channel * g->in[1] + y) * g->in[2] + first + skip, p->size));
+        }
+    }
+}
+
+/* A slice of a row of tiles. */
+static void tile_chunk(void *arg, int64_t chunk, int worker)
+{
+    const columns *p = arg;
+    const reel_conv_geom *g = p->g;
+    int64_t x = chunk % p->slices * p->width, tile = chunk / p->slices % p->tiles, image = chunk / p->slices / p->tiles;
+    int64_t out = g->out[1] * g->out[2], width = smaller(p->width, p->x.grid - x);
+    char *block = p->scratch + (size_t)worker * p->scratch_size, *sums = block + p->sums_at,
+         *results = block + p->results_at;
+    for (int64_t c = 0, channels; c < p->inputs; c += channels) {
+        channels = smaller(p->block, p->inputs - c);
+        p->rows->image(&(reel_winograd_rows) { .rows = channels,
+                                               .tiles = 1,
+                                               .panel = p->source,
+                                               .points = at(p->gy, (image * p->inputs + c) * out, p->size),
+                                               .points_row = out,
+                                               .products = block,
+                                               .width = g->out[2],
+                                               .height = g->out[1],
+                                               .first = tile * p->tile + p->y.low,
+                                               .column = x - p->before });
+        multiply(p, image % g->groups, c, channels, block, width, sums);
+    }
+    int64_t lines = smaller(p->tile, p->y.grid - tile * p->tile);
+    p->rows->result(&(reel_winograd_rows) { .rows = p->sums,
+                                            .tiles = 1,
+                                            .tile = p->tile,
+                                            .panel = p->ld,
+                                            .points = results,
+                                            .products = sums,
+                                            .points_row = p->tile * p->ld,
+                                            .width = lines });
+    weave(p, image, tile, lines, x, width, results);
+}
+
+/* Slices and blocks whose products and sums stay in the second cache. */
+static void cut_slices(columns *p)
+{
+    int64_t lanes = p->gemm->lanes, panel = lanes * p->gemm->max_vectors, size = (int64_t)p->size;
+    int64_t most = larger(CACHE / ((PRODUCTS + p->tile) * p->sums * size) / panel, 1) * panel;
+    p->width = p->x.grid;
+    if (p->width > most) p->width = round_up(blocks(p->width, blocks(p->width, most)), panel);
+    p->slices = blocks(p->x.grid, p->width);
+    p->ld = round_up(p->width, lanes);
+    p->before = round_up(larger(0, -p->x.low), lanes);
+    p->source = p->before + round_up(p->ld + larger(0, p->x.high), lanes);
+    int64_t unit =
+        larger(32 / size, lanes); /* rows an odd number of half cache lines apart do not share the cache's sets */
+    p->source = (blocks(p->source, unit) | 1) * unit;
+    int64_t by_cache = CACHE / (PRODUCTS * p->source * size), by_depth = DEPTH / (p->x.high - p->x.low + 1);
+    p->block = blocks(p->inputs, blocks(p->inputs, larger(1, smaller(by_cache, by_depth))));
+}
+
+/* Tables and memory. */
+static bool prepare(columns *p)
+{
+    const reel_conv_geom *g = p->g;
+    int64_t shifts = p->x.high - p->x.low + 1;
+    int64_t *unit = reel_scratch(p->exec, (size_t)(p->block * shifts) * sizeof *unit);
+    if (!unit) return false;
+    for (int64_t i = 0; i < p->block * shifts; i++) unit[i] = i;
+    p->unit = unit;
+    for (int i = 0; i < p->x.runs; i++) {
+        const reel_shift_run *run = &p->x.run[i];
+        int64_t rows = g->stride[1] * p->outputs, count = run->high - run->low + 1;
+        int64_t *off = reel_scratch(p->exec, (size_t)(p->block * count) * sizeof *off);
+        if (!off) return false;
+        p->part[i] = (part) { run->from * rows, (run->to - run->from) * rows, count, p->of_product, off };
+        p->of_product += p->part[i].rows * p->inputs * count;
+        for (int64_t c = 0; c < p->block; c++)
+            for (int64_t shift = run->low; shift <= run->high; shift++) *off++ = c * p->source + p->before + shift;
+    }
+    p->sums_at = (size_t)round_up(PRODUCTS * p->block * p->source, 16) * p->size;
+    p->results_at = p->sums_at + (size_t)round_up(PRODUCTS * p->sums * p->ld, 16) * p->size;
+    size_t block = p->results_at + (size_t)round_up(p->tile * p->sums * p->ld, 16) * p->size,
+           filter = (size_t)round_up(p->inputs * shifts, 8) * sizeof(int64_t);
+    p->scratch_size = block > filter ? block : filter;
+    p->scratch = reel_scratch(p->exec, reel_bytes(p->scratch_size, (size_t)p->exec->threads));
+    p->packed = reel_scratch(p->exec, reel_bytes((size_t)(g->groups * PRODUCTS * p->of_product), p->size));
+    return p->scratch && p->packed;
+}
+
+static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
+{
+    (void)impl;
+    const reel_conv_geom *g = call->g;
+    columns p = { .exec = exec,
+                  .g = g,
+                  .gemm = reel_gemm_of(exec->isa, g->dtype),
+                  .conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype),
+                  .rows = reel_winograd_rows_for(exec->isa, g->dtype),
+                  .epilogue = call->epilogue,
+                  .size = reel_dtype_size(g->dtype),
+                  .inputs = g->k / g->groups,
+                  .outputs = g->c / g->groups,
+                  .gy = call->a,
+                  .weight = call->b,
+                  .gx = call->result };
+    cut_columns(g, &p.y);
+    p.x = reel_best_phases(g, g->stride[1] * p.outputs, p.gemm->lanes);
+    p.tile = PRODUCTS - (p.y.high - p.y.low);
+    p.tiles = blocks(p.y.grid, p.tile);
+    p.sums = g->stride[1] * g->stride[2] * p.outputs;
+    cut_slices(&p);
+    if (!prepare(&p)) return false;
+    reel_parallel(exec, g->groups * p.outputs, filter_chunk, &p);
+    reel_parallel(exec, g->n * g->groups * p.tiles * p.slices, tile_chunk, &p);
+    return true;
+}
+
+static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
+{
+    reel_axis_phases y;
+    bool there =
+        pass == REEL_CONV_INPUT_GRAD && g->in[0] == 1 && g->out[0] == 1 && g->kernel[0] == 1 && g->stride[2] > 1;
+    for (int i = 1; i < 3; i++)
+        there &=
+            g->dilation[i] == 1 && g->stride[i] <= g->kernel[i] && g->pad[i] < g->kernel[i] && g->stride[i] <= SUMS;
+    return there && g->stride[1] * g->stride[2] * (g->c / g->groups) <= SUMS && cut_columns(g, &y);
+}
+
+/* Vectors of products, of cotangents and of sums through their transforms; results woven; weights. */
+static double cost(const reel_conv_geom *g, reel_conv_pass pass)
+{
+    (void)pass;
+    int lanes = g->dtype == REEL_F32 ? 16 : 8;
+    int64_t outputs = g->c / g->groups, inputs = g->k / g->groups, of_phase = g->stride[1] * outputs,
+            sums = g->stride[2] * of_phase;
+    reel_axis_phases y = { 0 }, x = reel_best_phases(g, of_phase, lanes);
+    cut_columns(g, &y);
+    int64_t tile = PRODUCTS - (y.high - y.low), row = x.grid + x.high - x.low + lanes; /* with zeros around */
+    double products = 0.33 * (double)inputs * reel_phases_cycles(&x, of_phase, lanes);
+    double cotangents = 2.9 * (double)(inputs * row) / lanes;
+    double back = 0.5 * (double)((PRODUCTS + tile) * sums * blocks(x.grid, lanes));
+    double results = 0.3 * (double)(outputs * g->in[1] * g->in[2]);
+    double weights = 0.5 * PRODUCTS * (double)(sums * inputs * (x.high - x.low + 1));
+    double images =
+        (double)g->n * ((double)blocks(y.grid, tile) * (PRODUCTS * (products + cotangents) + back) + results);
+    return 3000 + (double)g->groups * (weights + images);
+}
+
+const reel_conv_impl reel_conv_winograd_columns = {
+    .name = "winograd_columns", .supports = supports, .cost = cost, .run = run
+};
