@@ -23,7 +23,7 @@ static bool work_begin(const reel_play *play, const reel_buffer *x, const reel_b
     int64_t in[3], out[3];
     reel_pool_sizes(x->shape, x->ndim, a->axes, in);
     reel_pool_sizes(y->shape, y->ndim, a->axes, out);
-    *w = (work) { .kernels = reel_pool_kernels_for(play->exec->isa), .x = x, .y = y, .taps = taps };
+    *w = (work) { .kernels = reel_pool_kernels_for(reel_large_isa(play->exec->isa, x->dtype)), .x = x, .y = y, .taps = taps };
     w->planes = reel_pool_planes(x, a->axes);
     w->x_plane = in[0] * in[1] * in[2];
     w->y_plane = out[0] * out[1] * out[2];

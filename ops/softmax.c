@@ -60,7 +60,7 @@ static void columns_task(void *arg, int64_t chunk, int worker)
 static bool run(const reel_play *play, reel_softmax_kind kind)
 {
     const reel_buffer *x = &play->in[0];
-    const reel_softmax_kernels *kernels = reel_softmax_kernels_for(play->exec->isa);
+    const reel_softmax_kernels *kernels = reel_softmax_kernels_for(reel_large_isa(play->exec->isa, x->dtype));
     int dim = ((const attrs *)play->attrs)->dim;
     if (dim < 0) dim += x->ndim;
     if (x->numel == 0) return true;

@@ -39,7 +39,7 @@ static void update_chunk(void *arg, int64_t chunk, int worker)
     (void)worker;
     const reel_play *play = arg;
     const reel_update *u = play->attrs;
-    const reel_update_kernels *kernels = reel_update_kernels_for(play->exec->isa);
+    const reel_update_kernels *kernels = reel_update_kernels_for(reel_large_isa(play->exec->isa, play->in[0].dtype));
     bool wide = play->in[0].dtype == REEL_F64;
     int64_t n = play->in[0].numel, begin = chunk * CHUNK;
     if (n > 2 * CHUNK) n = n - begin < CHUNK ? n - begin : CHUNK;

@@ -60,8 +60,7 @@
         return dtype == REEL_F32 ? &kernels->f32 : &kernels->f64;                                                      \
     }
 
-/* The largest families, convolution's and sampling's, have no float64 for AVX-512: there it takes AVX2's. What trains is
- * float32. */
+/* The largest families have no float64 for AVX-512: there it takes AVX2's. What trains is float32. */
 #if defined(REEL_ISA_IS_AVX512)
 #define REEL_LARGE_F64 0
 #else

@@ -13,6 +13,7 @@
 
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 
@@ -21,6 +22,7 @@
 #include <reel/ops/kernels/loss.inc>
 
 #include <reel/ops/kernels/simd_end.h>
+#endif
 
 #define FNS(suffix)                                                                                                    \
     {                                                                                                                  \
@@ -28,4 +30,9 @@
         .softmax_columns = softmax_columns##suffix, .binary_cross_entropy = binary_cross_entropy##suffix               \
     }
 
-const reel_loss_kernels REEL_KERNEL_TABLE(loss) = { .f32 = FNS(_f32), .f64 = FNS(_f64) };
+const reel_loss_kernels REEL_KERNEL_TABLE(loss) = {
+    .f32 = FNS(_f32),
+#if REEL_LARGE_F64
+    .f64 = FNS(_f64),
+#endif
+};

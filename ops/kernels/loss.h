@@ -21,6 +21,6 @@ typedef struct reel_loss_fns {
     bool (*binary_cross_entropy)(int64_t n, const void *x, const void *t, void *y);
 } reel_loss_fns;
 
-REEL_DECLARE_KERNELS_BY_DTYPE(loss, reel_loss_fns, reel_loss_fns_of)
+REEL_DECLARE_LARGE_KERNELS(loss, reel_loss_fns, reel_loss_fns_of)
 
 #endif

@@ -16,12 +16,14 @@
 
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 
 #include <reel/ops/kernels/norm.inc>
 
 #include <reel/ops/kernels/simd_end.h>
+#endif
 
 #define FNS(suffix)                                                                                                    \
     {                                                                                                                  \
@@ -31,4 +33,9 @@
         .column_sums = column_sums##suffix, .column_combine = column_combine##suffix, .window_sum = window_sum##suffix \
     }
 
-const reel_norm_kernels REEL_KERNEL_TABLE(norm) = { .f32 = FNS(_f32), .f64 = FNS(_f64) };
+const reel_norm_kernels REEL_KERNEL_TABLE(norm) = {
+    .f32 = FNS(_f32),
+#if REEL_LARGE_F64
+    .f64 = FNS(_f64),
+#endif
+};

@@ -73,6 +73,6 @@ typedef struct reel_norm_fns {
     void (*window_sum)(int64_t channels, int64_t inner, int64_t before, int64_t after, const void *x, void *y);
 } reel_norm_fns;
 
-REEL_DECLARE_KERNELS_BY_DTYPE(norm, reel_norm_fns, reel_norm_fns_of)
+REEL_DECLARE_LARGE_KERNELS(norm, reel_norm_fns, reel_norm_fns_of)
 
 #endif

@@ -47,6 +47,7 @@ static void tap_indices(const reel_pool_plane *g, int64_t planes, const void *ta
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
 
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/shuffle_begin.h>
@@ -54,20 +55,23 @@ static void tap_indices(const reel_pool_plane *g, int64_t planes, const void *ta
 #include <reel/ops/kernels/pool.inc>
 #include <reel/ops/kernels/shuffle_end.h>
 #include <reel/ops/kernels/simd_end.h>
+#endif
 // clang-format on
 
 const reel_pool_kernels REEL_KERNEL_TABLE(pool) = {
     .max_f32 = max_f32,
-    .max_f64 = max_f64,
     .gather_f32 = gather_f32,
-    .gather_f64 = gather_f64,
     .scatter_f32 = scatter_f32,
-    .scatter_f64 = scatter_f64,
     .scatter_turned_f32 = scatter_turned_f32,
-    .scatter_turned_f64 = scatter_turned_f64,
     .avg_f32 = avg_f32,
-    .avg_f64 = avg_f64,
     .avg_adjoint_f32 = avg_adjoint_f32,
+#if REEL_LARGE_F64
+    .max_f64 = max_f64,
+    .gather_f64 = gather_f64,
+    .scatter_f64 = scatter_f64,
+    .scatter_turned_f64 = scatter_turned_f64,
+    .avg_f64 = avg_f64,
     .avg_adjoint_f64 = avg_adjoint_f64,
+#endif
     .indices = tap_indices,
 };

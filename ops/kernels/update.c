@@ -7,10 +7,12 @@
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/update.inc>
 #include <reel/ops/kernels/simd_end.h>
+#if REEL_LARGE_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/update.inc>
 #include <reel/ops/kernels/simd_end.h>
+#endif
 
 #define ROW(suffix)                                                                                                    \
     {                                                                                                                  \
@@ -21,4 +23,9 @@
         [REEL_UPDATE_SWAP] = update_swap##suffix                                                                       \
     }
 
-const reel_update_kernels REEL_KERNEL_TABLE(update) = { .f32 = ROW(_f32), .f64 = ROW(_f64) };
+const reel_update_kernels REEL_KERNEL_TABLE(update) = {
+    .f32 = ROW(_f32),
+#if REEL_LARGE_F64
+    .f64 = ROW(_f64),
+#endif
+};
