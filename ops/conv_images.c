@@ -210,7 +210,7 @@ static void band_chunk(void *arg, int64_t chunk, int worker)
     b.products = scratch + p->products_at;
     b.sums_panel = p->outputs * points * p->k.panel;
     b.src = at(p->turned, panel * b.src_panel + b.group * (b.src_panel / p->groups), p->k.size);
-    if (p->tile)
+    if (p->tile.results)
         reel_images_multiply_tiles(&b, scratch);
     else
         multiply_points(&b, (int64_t *)scratch);
@@ -232,15 +232,15 @@ static bool cut_bands(reel_images_pass *p, int64_t panels)
     int64_t unit = p->epilogue->pool ? 2 : 1,
             rows = gather->taps[0] * gather->taps[1] * p->src_row; /* that a line sees */
     p->together = smaller(smaller(panels, TOGETHER), larger(1, TOGETHER_BYTES / (p->inputs * rows * size)));
-    if (p->tile || p->runs) p->together = 1; /* the tables of a row are few */
-    int64_t products = p->tile ? p->outputs * REEL_WINOGRAD_ROWS * p->src_row * size : 0; /* of a line */
+    if (p->tile.results || p->runs) p->together = 1; /* the tables of a row are few */
+    int64_t products = p->tile.results ? p->outputs * p->tile.products * p->src_row * size : 0; /* of a line */
     p->all_lines = grid[0] * grid[1] / unit * unit;
     int64_t line = p->together * p->outputs * grid[2] * p->k.panel * size;
     int64_t bands = larger(blocks(p->all_lines * (line + products), SUMS_BYTES),
                            blocks(CHUNKS, blocks(panels, p->together) * p->groups));
     p->lines = blocks(blocks(p->all_lines, smaller(p->all_lines, bands)), unit) * unit;
     p->bands = blocks(p->all_lines, p->lines);
-    int64_t tables = p->tile ? p->lines * reel_images_tile_tables(p) : 2 * p->depth * (int64_t)sizeof(int64_t);
+    int64_t tables = p->tile.results ? p->lines * reel_images_tile_tables(p) : 2 * p->depth * (int64_t)sizeof(int64_t);
     p->sums_at = (size_t)blocks(tables, 64) * 64;
     p->products_at = p->sums_at + (size_t)blocks(p->lines * line, 64) * 64;
     p->taps_at = p->products_at + (size_t)blocks(p->lines * products, 64) * 64;
@@ -281,7 +281,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     memcpy(t.size, p->src_size, sizeof t.size);
     memcpy(t.extent, p->src_size, sizeof t.extent);
     p->depth = p->inputs * reel_conv_volume(gather->taps);
-    bool lines = p->outputs == 1 && !p->tile && gather->place_step[2] == 1 && p->k.panel == VECTORS * p->k.lanes;
+    bool lines = p->outputs == 1 && !p->tile.results && gather->place_step[2] == 1 && p->k.panel == VECTORS * p->k.lanes;
     int64_t before = larger(0, -gather->off[2][0]);
     int64_t reach = (gather->grid[2] - 1) * gather->step[2] + gather->off[2][gather->taps[2] - 1] + 1;
     int64_t row = (before + larger(p->src_size[2], reach)) | 1; /* odd: rows spread over the sets of a cache */
@@ -293,18 +293,19 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         t.extent[2] = row;
     }
     p->src_row = t.extent[2] * p->k.panel;
-    if (p->tile) {
-        int64_t results = blocks(gather->grid[2], p->tile), cotangents = blocks(p->src_size[2], p->tile);
+    if (p->tile.results) {
+        int64_t results = blocks(gather->grid[2], p->tile.results), cotangents = blocks(p->src_size[2], p->tile.results);
         p->adjoint = t.cotangents = p->crossed && cotangents < results;
         p->tiles = t.tiles = p->adjoint ? cotangents : results;
         t.before[2] = p->adjoint ? 0 : -gather->off[2][0];
-        t.extent[2] = t.tiles * p->tile + (p->adjoint ? 0 : gather->taps[2] - 1);
+        if (!p->adjoint) t.extent[2] = t.tiles * p->tile.results + gather->taps[2] - 1;
         p->depth = p->inputs * gather->taps[0] * gather->taps[1];
         p->src_row = p->tiles * p->k.panel;
     }
 
     int64_t image = p->groups * p->inputs * reel_conv_volume(p->src_size);
-    int64_t of_panel = p->of_panel = t.channels * reel_images_points(&t) * p->k.panel;
+    p->of_channel = reel_images_points(&t) * p->k.panel;
+    int64_t of_panel = p->of_panel = t.channels * p->of_channel;
     int64_t panels = larger(1, smaller(blocks(p->n, p->k.panel), REEL_IMAGES_BYTES / (of_panel * (int64_t)p->k.size)));
     if (reel_images_are_turned(&t)) {
         panels = blocks(p->n, p->k.panel);
@@ -313,7 +314,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     bool there = p->turned && panels * p->k.panel >= p->n; /* as they come, or since the gather of another residue */
     if (!p->turned) p->turned = reel_scratch(p->k.exec, reel_bytes((size_t)(panels * of_panel), p->k.size));
     if (!p->turned || !cut_bands(p, panels)) return false;
-    if (p->tile && !reel_images_make_filters(p)) return false;
+    if (p->tile.results && !reel_images_make_filters(p)) return false;
     t.to = p->turned;
     for (p->first = 0; p->first < p->n; p->first += panels * p->k.panel) {
         t.n = smaller(p->n - p->first, panels * p->k.panel);
@@ -329,7 +330,8 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
 static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
 {
     const reel_conv_geom *g = call->g;
-    int64_t tile = impl == &reel_conv_winograd_rows ? reel_images_tile(g->kernel[2]) : 0;
+    reel_winograd_tile tile = { 0, 0 };
+    if (impl == &reel_conv_winograd_rows) tile = reel_winograd_tile_of(g->kernel[2]);
     if (call->pass == REEL_CONV_WEIGHT_GRAD) return reel_images_weight_grad(exec, call, tile);
     const reel_conv_epilogue *epilogue = call->epilogue;
     bool fwd = call->pass == REEL_CONV_FORWARD;
@@ -391,9 +393,10 @@ static double met(const reel_conv_geom *g, int i)
     return pairs;
 }
 
-/* By tiles of so many results along rows, or 0. */
-static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, int64_t tile)
+/* By tiles along rows, if they have results. */
+static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winograd_tile by)
 {
+    int64_t tile = by.results;
     enum { LANES = 16 };
     bool fwd = kind == REEL_CONV_FORWARD, weight = kind == REEL_CONV_WEIGHT_GRAD, back = kind == REEL_CONV_INPUT_GRAD;
     double panel = LANES * (double)smaller(VECTORS, blocks(g->n, LANES)), panels = (double)blocks(g->n, (int64_t)panel);
@@ -403,7 +406,7 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, int64_t tile
     double from = back ? (double)g->k * out : (double)g->c * in, to = back ? (double)g->c * in : (double)g->k * out;
     int64_t width = back ? g->in[2] : g->out[2], outputs = (fwd ? g->k : g->c) / g->groups;
     int64_t fewest = back ? smaller(g->in[2], g->out[2]) : width;
-    double products = tile ? (double)(REEL_WINOGRAD_ROWS * blocks(fewest, tile)) : 0; /* of a row */
+    double products = tile ? (double)(by.products * blocks(fewest, tile)) : 0; /* of a row */
     bool runs = !weight && !tile && outputs == 1 && g->n > LANES && g->stride[2] == 1;
     double sums = tile     ? lines * products
                   : weight ? out * taps
@@ -412,23 +415,23 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, int64_t tile
            few = tile ? 1.3 : 1.15, transforms = 0;
     if (weight)
         few = tile ? 1.7 : g->stride[2] == 1 ? 1.3 : 2;
-    else if (tile && outputs == 1)
-        few = 4;
     else if (outputs < 4 && !tile) /* rows that fill a register tile */
         few = runs ? 1.7 : outputs > 1 || g->n > 2 * LANES ? 2 : 3;
-    if (tile) transforms = 6 * products * (from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width);
+    if (tile) transforms = (outputs == 1 && !weight ? 10 : 6) * products * (from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width);
     bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
     double turned = panel * (0.5 * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
     double calls = weight ? 0 : (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);
+    double short_sums = taps / (double)g->kernel[2] * (double)((fwd ? g->c : g->k) / g->groups) * (double)(outputs + 2 * LANES);
+    if (tile && outputs > 1 && short_sums * (double)by.products * 4 <= 24 << 10) calls /= (double)by.products;
     if (tile) calls *= products / (double)width;
-    if (runs) calls /= 6;
+    if (runs || (tile && outputs == 1)) calls /= 6;
     double cycles = panels * ((sums * pairs * few + transforms) * panel / LANES + 40 * calls + turned);
     if (weight) cycles += pairs * taps * 8;
     if (tile) cycles += 8 * pairs * taps; /* kernels */
     return 4000 + cycles / 3.6;
 }
 
-static double cost(const reel_conv_geom *g, reel_conv_pass kind) { return cost_of(g, kind, 0); }
+static double cost(const reel_conv_geom *g, reel_conv_pass kind) { return cost_of(g, kind, (reel_winograd_tile) { 0, 0 }); }
 
 const reel_conv_impl reel_conv_images = { .name = "images", .supports = supports, .cost = cost, .run = run };
 
@@ -436,13 +439,13 @@ const reel_conv_impl reel_conv_images = { .name = "images", .supports = supports
 
 static bool supports_rows(const reel_conv_geom *g, reel_conv_pass kind)
 {
-    return reel_images_tile(g->kernel[2]) > 0 && g->stride[2] == 1 && g->dilation[2] == 1 && g->pad[2] < g->kernel[2] &&
+    return reel_winograd_tile_of(g->kernel[2]).results > 0 && g->stride[2] == 1 && g->dilation[2] == 1 && g->pad[2] < g->kernel[2] &&
            supports(g, kind);
 }
 
 static double cost_rows(const reel_conv_geom *g, reel_conv_pass kind)
 {
-    return cost_of(g, kind, reel_images_tile(g->kernel[2]));
+    return cost_of(g, kind, reel_winograd_tile_of(g->kernel[2]));
 }
 
 const reel_conv_impl reel_conv_winograd_rows = {

@@ -24,20 +24,20 @@ typedef struct reel_images_kernels {
 reel_images_kernels reel_images_kernels_for(const reel_exec *exec, const reel_conv_geom *g);
 
 /* to[panel][channel][point of extent][image] = from[image][channel][point - before], zero where there is none. With
- * `tile`, rows of points go on to the products of Winograd's tiles of so many results: images of F(tile, taps), of
- * tile + taps - 1 points each, or (cotangents) tiles of results, and to is [panel][channel][product][row][tile][image].
- */
+ * tile.results, rows of points go on to the products of Winograd's tiles: images, of as many points as products, or
+ * (cotangents) tiles of results, and to is [panel][channel][product][row][tile][image]. */
 typedef struct reel_images_turn {
     const reel_images_kernels *k;
     const void *from;
     int64_t n, channels, size[3], before[3], extent[3];
-    int64_t tile, tiles; /* 0: the points themselves; tiles of a row */
+    reel_winograd_tile tile; /* results 0: the points themselves */
+    int64_t tiles;           /* of a row */
     bool cotangents;
     bool turned; /* `from` lies so already: [panel][channel][point][image] */
     void *to;
 } reel_images_turn;
 
-/* Elements of an image's channel in `to`. */
+/* Points of an image's channel in `to`, those between channels included. */
 int64_t reel_images_points(const reel_images_turn *turn);
 
 /* Whether there is nothing to do: `from` is what `to` would be. */
@@ -50,20 +50,23 @@ bool reel_images_turn_all(const reel_images_turn *turn);
 void reel_images_unpack_taps(int64_t points, int64_t images, const uint8_t *taps, int64_t panel, uint8_t *to,
                              int64_t apart);
 
-/* The results of a tile of `taps` taps in a row, if F(., taps) has REEL_WINOGRAD_ROWS products; else 0. */
-static inline int64_t reel_images_tile(int64_t taps)
-{
-    int64_t tile = REEL_WINOGRAD_ROWS + 1 - taps;
-    return taps > 1 && tile > 1 && tile % 2 == 0 ? tile : 0;
-}
+/* conv_images_rows.c. G, [tap][product]: the power of each product's point over what B^T leaves out, which is the product of
+ * its differences to the other points; the last tap's at infinity. B^T has the first with the sign that makes G's positive. */
+#define REEL_IMAGES_TAPS 7
+typedef struct reel_images_powers {
+    int64_t taps, products;
+    double g[REEL_IMAGES_TAPS][REEL_WINOGRAD_PRODUCTS];
+} reel_images_powers;
 
-/* conv_images_rows.c. G w: products[q * apart + r] of taps weight[from[r] + tap[t]], of which those with tap[t] < 0 are zero,
- * for r < count. */
-void reel_images_filter(size_t size, int64_t count, int64_t taps, const int64_t *from, const int64_t *tap,
+void reel_images_fill_powers(int64_t taps, int64_t products, reel_images_powers *powers);
+
+/* G w: products[q * apart + r] of taps weight[from[r] + tap[t]], of which those with tap[t] < 0 are zero, for r < count. */
+void reel_images_filter(size_t size, int64_t count, const reel_images_powers *powers, const int64_t *from, const int64_t *tap,
                         const void *weight, void *products, int64_t apart);
 
-/* conv_images_rows.c. G^T z: weight[r * taps + t] of products[q * apart + r], for r < count. */
-void reel_images_taps(size_t size, int64_t count, int64_t taps, const void *products, int64_t apart, void *weight);
+/* G^T z: weight[r * taps + t] of products[q * apart + r], for r < count. */
+void reel_images_taps(size_t size, int64_t count, const reel_images_powers *powers, const void *products, int64_t apart,
+                      void *weight);
 
 /* One gather of a forward pass or an input gradient. */
 typedef struct reel_images_pass {
@@ -77,8 +80,10 @@ typedef struct reel_images_pass {
     reel_conv_places places;
     reel_conv_gather gather;
     int64_t depth;
-    int64_t tile, tiles; /* results of a tile, tiles of a row; 0: no tiles */
+    reel_winograd_tile tile; /* results 0: no tiles */
+    int64_t tiles;           /* of a row */
     bool adjoint;  /* an input gradient by the adjoint of forward's steps, tiles of cotangents, where those are fewer */
+    reel_images_powers powers;
     void *filters; /* with tiles, of the weight: [group][product][output][input][tap of axis 0][tap of axis 1] */
     int64_t src_row; /* elements of a turned row, with tiles of one product */
     bool runs;           /* one output's sums take several points of a row at a time */
@@ -88,7 +93,7 @@ typedef struct reel_images_pass {
     int64_t together;                /* panels of a chunk, which share their tables */
     int64_t first, here;             /* image of what is turned, and panels of it */
     void *turned;
-    int64_t of_panel; /* its elements of a panel */
+    int64_t of_channel, of_panel; /* its elements of a channel, of a panel */
     char *scratch;    /* of each worker: two tables of offsets, sums, products, a pool's taps */
     size_t scratch_size, sums_at, products_at, taps_at;
 } reel_images_pass;
@@ -112,8 +117,8 @@ bool reel_images_make_filters(reel_images_pass *p);
 int64_t reel_images_tile_tables(const reel_images_pass *p);
 void reel_images_multiply_tiles(const reel_images_band *b, void *scratch);
 
-/* conv_images_weight.c: a weight gradient, along rows by tiles of so many results (0: none). */
-bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, int64_t tile);
+/* conv_images_weight.c: a weight gradient, along rows by tiles if they have results. */
+bool reel_images_weight_grad(const reel_exec *exec, const reel_conv_call *call, reel_winograd_tile tile);
 
 /* Most sums of a weight gradient. */
 #define REEL_IMAGES_MOST_SUMS 32768

@@ -2,61 +2,64 @@
 // Winograd's F(m, r) along rows of turned images: kernels through G, and result rows by products of their tiles.
 #include <reel/ops/conv_images.h>
 #include <reel/ops/sizes.h>
+#include <math.h>
 #include <string.h>
 
-/* G, [tap][product]: the power of each product's point over what B^T leaves out; the last tap's at infinity. */
-static void fill_powers(int64_t taps, double powers[7][REEL_WINOGRAD_ROWS])
+enum { PADDED = 12 }; /* products of a tile to whole vectors */
+
+void reel_images_fill_powers(int64_t taps, int64_t products, reel_images_powers *powers)
 {
-    static const double point[] = { 0, 1, -1, 2, -2, 0.5, -0.5, 0 };
-    static const double scale[] = { 1, -2.0 / 9, -2.0 / 9, 1.0 / 90, 1.0 / 90, 32.0 / 45, 32.0 / 45, 0 };
-    for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) {
-        double power = scale[q];
-        for (int64_t t = 0; t < taps; t++, power *= point[q]) powers[t][q] = power;
+    static const double point[] = { 0, 1, -1, 2, -2, 0.5, -0.5, 0.75, -0.75 };
+    *powers = (reel_images_powers) { .taps = taps, .products = products };
+    for (int64_t q = 0; q < products - 1; q++) {
+        double power = 1;
+        for (int64_t other = 0; other < products - 1; other++)
+            if (other != q) power /= point[q] - point[other];
+        if (q == 0) power = fabs(power);
+        for (int64_t t = 0; t < taps; t++, power *= point[q]) powers->g[t][q] = power;
     }
-    powers[taps - 1][REEL_WINOGRAD_ROWS - 1] = 1;
+    powers->g[taps - 1][products - 1] = 1;
 }
 
 #define FILTER(T)                                                                                                      \
-    do {                                                                                                               \
-        T g[7][REEL_WINOGRAD_ROWS];                                                                                    \
-        for (int64_t t = 0; t < taps; t++)                                                                             \
-            for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) g[t][q] = (T)powers[t][q];                                    \
+    {                                                                                                                  \
+        T g[REEL_IMAGES_TAPS][PADDED] = { { 0 } };                                                                     \
+        for (int64_t t = 0; t < powers->taps; t++)                                                                     \
+            for (int64_t q = 0; q < powers->products; q++) g[t][q] = (T)powers->g[t][q];                               \
         for (int64_t r = 0; r < count; r++) {                                                                          \
-            T sum[REEL_WINOGRAD_ROWS] = { 0 };                                                                         \
-            for (int64_t t = 0; t < taps; t++) {                                                                       \
+            T sum[PADDED] = { 0 };                                                                                     \
+            for (int64_t t = 0; t < powers->taps; t++) {                                                               \
                 if (tap[t] < 0) continue;                                                                              \
                 T w = ((const T *)weight)[from[r] + tap[t]];                                                           \
-                for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) sum[q] += w * g[t][q];                                    \
+                for (int q = 0; q < PADDED; q++) sum[q] += w * g[t][q];                                                \
             }                                                                                                          \
-            for (int q = 0; q < REEL_WINOGRAD_ROWS; q++) ((T *)products)[q * apart + r] = sum[q];                      \
+            for (int64_t q = 0; q < powers->products; q++) ((T *)products)[q * apart + r] = sum[q];                    \
         }                                                                                                              \
-    } while (0)
+    }
 
-void reel_images_filter(size_t size, int64_t count, int64_t taps, const int64_t *from, const int64_t *tap,
-                   const void *weight, void *products, int64_t apart)
+void reel_images_filter(size_t size, int64_t count, const reel_images_powers *powers, const int64_t *from, const int64_t *tap,
+                        const void *weight, void *products, int64_t apart)
 {
-    double powers[7][REEL_WINOGRAD_ROWS];
-    fill_powers(taps, powers);
     if (size == sizeof(float))
-        FILTER(float);
+        FILTER(float)
     else
-        FILTER(double);
+        FILTER(double)
 }
 #undef FILTER
 
 #define TAPS(T)                                                                                                        \
-    for (int64_t r = 0; r < count; r++)                                                                                \
-        for (int64_t t = 0; t < taps; t++) {                                                                           \
-            double sum = 0;                                                                                            \
-            for (int q = 0; q < REEL_WINOGRAD_ROWS; q++)                                                               \
-                sum += powers[t][q] * (double)((const T *)products)[q * apart + r];                                    \
-            ((T *)weight)[r * taps + t] = (T)sum;                                                                      \
-        }
+    for (int64_t r = 0; r < count; r++) {                                                                              \
+        double sum[REEL_IMAGES_TAPS] = { 0 };                                                                          \
+        for (int64_t q = 0; q < powers->products; q++) {                                                               \
+            double product = (double)((const T *)products)[q * apart + r];                                             \
+            for (int t = 0; t < REEL_IMAGES_TAPS; t++) sum[t] += powers->g[t][q] * product;                            \
+        }                                                                                                              \
+        for (int64_t t = 0; t < powers->taps; t++) ((T *)weight)[r * powers->taps + t] = (T)sum[t];                    \
+    }
 
-void reel_images_taps(size_t size, int64_t count, int64_t taps, const void *products, int64_t apart, void *weight)
+void reel_images_taps(size_t size, int64_t count, const reel_images_powers *powers, const void *products, int64_t apart,
+                      void *weight)
 {
-    double powers[7][REEL_WINOGRAD_ROWS];
-    fill_powers(taps, powers);
     if (size == sizeof(float))
         TAPS(float)
     else
@@ -77,17 +80,18 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
             for (int64_t j = 0; j < gather->taps[1]; j++)
                 from[count++] = c * next + (gather->tap[0][i] * p->kernel[1] + gather->tap[1][j]) * p->kernel[2];
     static const int64_t in_order[] = { 0, 1, 2, 3, 4, 5, 6 };
-    int64_t to = (group * REEL_WINOGRAD_ROWS * p->outputs + o) * p->depth;
-    reel_images_filter(p->k.size, count, gather->taps[2], from, p->adjoint ? in_order : gather->tap[2],
+    int64_t to = (group * p->tile.products * p->outputs + o) * p->depth;
+    reel_images_filter(p->k.size, count, &p->powers, from, p->adjoint ? in_order : gather->tap[2],
            at(p->weight, group * p->outputs * p->inputs * volume + o * own, p->k.size), at(p->filters, to, p->k.size),
            p->outputs * p->depth);
 }
 
 bool reel_images_make_filters(reel_images_pass *p)
 {
-    size_t filters = (size_t)(p->groups * REEL_WINOGRAD_ROWS * p->outputs * p->depth);
+    size_t filters = (size_t)(p->groups * p->tile.products * p->outputs * p->depth);
     p->filters = reel_scratch(p->k.exec, reel_bytes(filters, p->k.size));
     if (!p->filters) return false;
+    reel_images_fill_powers(p->gather.taps[2], p->tile.products, &p->powers);
     reel_parallel(p->k.exec, p->groups * p->outputs, filter_chunk, p);
     return true;
 }
@@ -104,7 +108,7 @@ static int64_t fill_row_tables(const reel_images_pass *p, const int64_t low[3], 
             for (int64_t j = low[1]; j < high[1]; j++, count++) {
                 int64_t z = gather->off[0][i] - gather->off[0][low[0]], y = gather->off[1][j] - gather->off[1][low[1]];
                 a_off[count] = (c * taps[0] + i) * taps[1] + j;
-                b_off[count] = ((c * REEL_WINOGRAD_ROWS * size[0] + z) * size[1] + y) * p->src_row;
+                b_off[count] = c * p->of_channel + (z * size[1] + y) * p->src_row;
             }
     return count;
 }
@@ -143,18 +147,69 @@ int64_t reel_images_tile_tables(const reel_images_pass *p)
     return 2 * p->depth * (int64_t)sizeof(int64_t) + (int64_t)sizeof(row_sums);
 }
 
+/* One output's sums of a product of a row, of all its tiles. */
+static void multiply_row(const reel_images_pass *p, const reel_gemm *gemm)
+{
+    p->k.gemm->multiply_row(&(reel_gemm_row) { .depth = gemm->depth,
+                                               .panels = p->tiles,
+                                               .b_panel = p->k.panel,
+                                               .c_panel = p->k.panel,
+                                               .a = gemm->a,
+                                               .b = gemm->b,
+                                               .a_off = gemm->a_off,
+                                               .b_off = gemm->b_off,
+                                               .c = gemm->c });
+}
+
+/* Whether all factors of a tile's sums fit the first cache, so that it goes from source to results at once. */
+static bool sums_are_short(const reel_images_pass *p)
+{
+    int64_t factors = p->tile.products * p->depth * (p->outputs + p->k.panel) * (int64_t)p->k.size;
+    return p->k.rows->line && !p->adjoint && p->outputs >= REEL_WINOGRAD_LINE && p->k.panel == 2 * p->k.lanes && factors <= 24 << 10;
+}
+
+static void multiply_lines(const reel_images_band *b, const row_sums *sums)
+{
+    const reel_images_pass *p = b->p;
+    int64_t width = p->gather.grid[2] * p->k.panel, of_product = p->src_size[0] * p->src_size[1] * p->src_row;
+    reel_winograd_line line = { .outputs = p->outputs,
+                                .tiles = p->tiles,
+                                .tile = p->tile,
+                                .width = p->gather.grid[2],
+                                .source_product = of_product,
+                                .filter_row = p->depth,
+                                .points_row = b->lines * width,
+                                .relu = p->epilogue->relu };
+    line.filters = at(p->filters, b->group * p->tile.products * p->outputs * p->depth, p->k.size);
+    if (p->epilogue->bias) line.bias = at(p->epilogue->bias, b->group * p->outputs, p->k.size);
+    for (int64_t i = 0; i < b->lines; i++) {
+        line.depth = sums[i].depth;
+        line.filter_off = sums[i].a_off;
+        line.source_off = sums[i].b_off;
+        line.source = at(b->src, sums[i].first, p->k.size);
+        line.points = at(b->sums, i * width, p->k.size);
+        p->k.rows->line(&line);
+    }
+}
+
 void reel_images_multiply_tiles(const reel_images_band *b, void *scratch)
 {
     const reel_images_pass *p = b->p;
     const row_sums *sums = sums_of_rows(b, scratch);
+    if (sums_are_short(p)) {
+        multiply_lines(b, sums);
+        return;
+    }
     int64_t length = p->src_row, most = p->k.gemm->max_vectors * p->k.lanes,
             plane = p->src_size[0] * p->src_size[1] * length;
-    int64_t of_output = REEL_WINOGRAD_ROWS * length, of_line = p->outputs * of_output,
+    int64_t of_output = p->tile.products * length, of_line = p->outputs * of_output,
             of_product = p->outputs * p->depth;
     reel_gemm gemm = { .rows = p->outputs, .lda = p->depth, .ldc = of_output };
-    for (int64_t q = 0; q < REEL_WINOGRAD_ROWS; q++)
+    bool single = p->outputs == 1 && p->k.panel == 2 * p->k.lanes;
+    if (single) most = length;
+    for (int64_t q = 0; q < p->tile.products; q++)
         for (int64_t v = 0; v < length; v += most) {
-            gemm.a = at(p->filters, (b->group * REEL_WINOGRAD_ROWS + q) * of_product, p->k.size);
+            gemm.a = at(p->filters, (b->group * p->tile.products + q) * of_product, p->k.size);
             gemm.cols = (int)smaller(length - v, most);
             gemm.vectors = gemm.cols / (int)p->k.lanes;
             for (int64_t line = 0; line < b->lines; line++) {
@@ -163,7 +218,10 @@ void reel_images_multiply_tiles(const reel_images_band *b, void *scratch)
                 gemm.depth = sums[line].depth;
                 gemm.b = at(b->src, sums[line].first + q * plane + v, p->k.size);
                 gemm.c = at(b->products, line * of_line + q * length + v, p->k.size);
-                p->k.gemm->multiply(&gemm);
+                if (single)
+                    multiply_row(p, &gemm);
+                else
+                    p->k.gemm->multiply(&gemm);
             }
         }
     reel_winograd_rows rows = { .rows = 1,

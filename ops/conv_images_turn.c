@@ -15,10 +15,15 @@ reel_images_kernels reel_images_kernels_for(const reel_exec *exec, const reel_co
     return k;
 }
 
+/* Channels of products lie 39/64 of a page apart, beside whole pages: the rows of all that a result row meets at once would
+ * share a few sets of the first cache where a channel is whole pages, as of 24 or 12 rows it is. */
 int64_t reel_images_points(const reel_images_turn *t)
 {
-    int64_t rows = t->extent[0] * t->extent[1];
-    return t->tile ? rows * REEL_WINOGRAD_ROWS * t->tiles : rows * t->extent[2];
+    enum { PAGE = 4096, APART = 39 * 64 };
+    int64_t rows = t->extent[0] * t->extent[1], point = t->k->panel * (int64_t)t->k->size;
+    if (!t->tile.results) return rows * t->extent[2];
+    int64_t points = rows * t->tile.products * t->tiles, over = points * point % PAGE;
+    return points + blocks((APART - over + PAGE) % PAGE, point);
 }
 
 typedef struct turn_job {
@@ -32,7 +37,7 @@ static bool is_whole(const reel_images_turn *t)
     return memcmp(t->size, t->extent, sizeof t->size) == 0 && t->before[0] == 0 && t->before[1] == 0 && t->before[2] == 0;
 }
 
-bool reel_images_are_turned(const reel_images_turn *t) { return t->turned && !t->tile && is_whole(t); }
+bool reel_images_are_turned(const reel_images_turn *t) { return t->turned && !t->tile.results && is_whole(t); }
 
 /* Points of a channel of a panel, from number `first` on. */
 static void turn_points(const reel_images_turn *t, int64_t chunk, int64_t first, int64_t count, void *to)
@@ -78,7 +83,7 @@ static void turn_chunk(void *arg, int64_t chunk, int worker)
     const turn_job *job = arg;
     const reel_images_turn *t = job->t;
     void *to = at(t->to, chunk * reel_images_points(t) * t->k->panel, t->k->size);
-    if (!t->tile) {
+    if (!t->tile.results) {
         turn_channel(t, chunk, to);
         return;
     }
@@ -88,6 +93,7 @@ static void turn_chunk(void *arg, int64_t chunk, int worker)
                                 .panel = t->k->panel,
                                 .points = turn_channel(t, chunk, job->scratch + worker * job->scratch_size),
                                 .points_row = t->extent[2] * t->k->panel,
+                                .width = t->extent[2],
                                 .products = to };
     if (t->cotangents)
         t->k->rows->cotangent(&rows);
@@ -100,7 +106,7 @@ bool reel_images_turn_all(const reel_images_turn *t)
     const reel_exec *exec = t->k->exec;
     turn_job job = { .t = t };
     if (reel_images_are_turned(t)) return true;
-    if (t->tile) {
+    if (t->tile.results) {
         int64_t bytes = reel_conv_volume(t->extent) * t->k->panel * (int64_t)t->k->size;
         job.scratch_size = round_up(bytes, 64);
         job.scratch = reel_scratch(exec, reel_bytes((size_t)job.scratch_size, (size_t)exec->threads));

@@ -10,7 +10,7 @@
 #include <reel/ops/conv_phases.h>
 #include <reel/ops/sizes.h>
 
-enum { PRODUCTS = REEL_WINOGRAD_ROWS, DEPTH = 256, CACHE = 256 << 10, SUMS = 512 };
+enum { PRODUCTS = 8, DEPTH = 256, CACHE = 256 << 10, SUMS = 512 };
 
 /* Sums over the shifts of a run, for its rows (phase along rows, phase along columns, output). */
 typedef struct part {
@@ -36,6 +36,7 @@ typedef struct columns {
     int64_t block, of_product;  /* inputs that are done at a time; weights of a product              */
     part part[REEL_PHASE_RUNS];
     const int64_t *unit;
+    reel_images_powers powers;
     void *packed;  /* [group][product][part][row][input][shift] */
     char *scratch; /* of each worker: block [product][input][element], sums [product][row][point], results [row][line] */
     size_t scratch_size, sums_at, results_at;
@@ -79,7 +80,7 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
                 for (int64_t shift = run->low; shift <= run->high; shift++)
                     from[depth++] = c * p->outputs * volume + px - p->x.base + g->pad[2] - shift * g->stride[2];
             int64_t to = group * PRODUCTS * p->of_product + q->weights + (row - q->row) * depth;
-            reel_images_filter(p->size, depth, p->y.high - p->y.low + 1, from, tap, weight, at(p->packed, to, p->size),
+            reel_images_filter(p->size, depth, &p->powers, from, tap, weight, at(p->packed, to, p->size),
                                p->of_product);
         }
     }
@@ -142,7 +143,8 @@ static void tile_chunk(void *arg, int64_t chunk, int worker)
          *results = block + p->results_at;
     for (int64_t c = 0, channels; c < p->inputs; c += channels) {
         channels = smaller(p->block, p->inputs - c);
-        p->rows->image(&(reel_winograd_rows) { .rows = channels,
+        p->rows->image(&(reel_winograd_rows) { .tile = { p->tile, PRODUCTS },
+                                               .rows = channels,
                                                .tiles = 1,
                                                .panel = p->source,
                                                .points = at(p->gy, (image * p->inputs + c) * out, p->size),
@@ -157,7 +159,7 @@ static void tile_chunk(void *arg, int64_t chunk, int worker)
     int64_t lines = smaller(p->tile, p->y.grid - tile * p->tile);
     p->rows->result(&(reel_winograd_rows) { .rows = p->sums,
                                             .tiles = 1,
-                                            .tile = p->tile,
+                                            .tile = { p->tile, PRODUCTS },
                                             .panel = p->ld,
                                             .points = results,
                                             .products = sums,
@@ -236,6 +238,7 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
     p.sums = g->stride[1] * g->stride[2] * p.outputs;
     cut_slices(&p);
     if (!prepare(&p)) return false;
+    reel_images_fill_powers(p.y.high - p.y.low + 1, PRODUCTS, &p.powers);
     reel_parallel(exec, g->groups * p.outputs, filter_chunk, &p);
     reel_parallel(exec, g->n * g->groups * p.tiles * p.slices, tile_chunk, &p);
     return true;

@@ -9,7 +9,7 @@
 #include <reel/ops/kernels/winograd_rows.inc>
 #include <reel/ops/kernels/simd_end.h>
 
-#if REEL_LARGE_F64
+#if REEL_WINOGRAD_ROWS_F64
 #define REEL_F64
 #include <reel/ops/kernels/simd_begin.h>
 #include <reel/ops/kernels/winograd_points.inc>
@@ -22,7 +22,10 @@
 
 const reel_winograd_rows_kernels REEL_KERNEL_TABLE(winograd_rows) = {
     .f32 = KERNELS(f32),
-#if REEL_LARGE_F64
+#if !defined(__OPTIMIZE_SIZE__)
+    .f32.line = line_f32,
+#endif
+#if REEL_WINOGRAD_ROWS_F64
     .f64 = KERNELS(f64),
 #endif
 };
