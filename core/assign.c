@@ -27,7 +27,6 @@ static const reel_op reel_op_assign = { .name = "assign", .infer = infer_assign,
 
 bool reel_assign(reel_tensor *x, reel_tensor *value)
 {
-    if (!x || !value) return false;
     return reel_apply(&reel_op_assign, (reel_tensor *[]){ x, value }, 2, NULL, NULL) != NULL;
 }
 

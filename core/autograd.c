@@ -5,6 +5,8 @@
 reel_tensor *reel_set_requires_grad(reel_tensor *x, bool on)
 {
     if (!x) return NULL;
+    const char *fault = reel_tensor_fault(x, x->ctx);
+    if (fault) return reel_fail(x->ctx, REEL_ERROR_CONTEXT, "set_requires_grad: the tensor %s", fault);
     if (!on && !x->requires_grad) return x;
     if (x->producer && !x->requires_grad && reel_eval(x)) reel_tensor_cut(x);
     if (x->ctx->error) return NULL;

@@ -30,7 +30,7 @@ REEL_API bool reel_set_grad(reel_tensor *leaf, reel_tensor *grad);
 
 /* grads[i] = sum over k of cotangents[k]^T d outputs[k] / d inputs[i], recorded so that it can be differentiated again.
  * `cotangents`, or any one of them, may be NULL: ones. Inputs may be any tensors, leaves or not. An input the outputs
- * do not depend on gets zeros. Returns false (grads all NULL) on error. */
+ * do not depend on gets zeros. Returns false (grads all NULL) on error. `grads` may be one of the other lists. */
 REEL_API bool reel_grad(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *inputs, int n_inputs,
                         reel_tensor *const *cotangents, reel_tensor **grads);
 

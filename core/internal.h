@@ -44,15 +44,15 @@ typedef struct reel_extra {
 
 /* A tensor is a value on the tape. Outputs live as long as their node; the node lives while one of them is referred to. */
 struct reel_tensor {
+    int64_t offset;        /* of element 0 in the storage, in elements; first, since the pool writes there once it is gone */
     reel_ctx *ctx;
     reel_node *producer;   /* NULL: a leaf, or a value without history                       */
     reel_storage *storage; /* NULL: not played yet, or dropped after its last use            */
-    int64_t offset;        /* of element 0 in the storage, in elements                       */
     int64_t view_offset;   /* of a view: from element 0 of what it views                     */
     int64_t numel;
     reel_extra *extra;
     int64_t handle;        /* index in ctx->handles while the user may use it, else -1       */
-    int32_t refs;          /* the handle, nodes that read it, a leaf whose gradient it is    */
+    int32_t refs;          /* the handle, nodes that read it, a leaf whose gradient it is; negative: gone */
     int32_t pending_uses;  /* unplayed nodes that read it                                    */
     int32_t grad_uses;     /* unreversed differentiable nodes that read or made it           */
     int32_t slot;          /* while reversing: index of its cotangent, else -1               */
@@ -284,6 +284,10 @@ reel_tensor *reel_identity(reel_tensor *x);
 
 /* context.c: ends a scope of the library's own, without playing anything */
 void reel_scope_end_quietly(reel_ctx *ctx);
+
+/* tape.c: what keeps a user's tensor from being read in `ctx`, for a message; NULL when nothing does. A tensor that is
+ * gone is known as such until its memory is another's. */
+const char *reel_tensor_fault(const reel_tensor *x, const reel_ctx *ctx);
 
 /* tape.c: gives a view the memory of what it views */
 void reel_tensor_alias(reel_tensor *view, const reel_tensor *base);

@@ -48,6 +48,11 @@ void reel_tensor_destroy(reel_tensor *x)
         reel_small_free(ctx, x->extra, sizeof *x->extra);
         if (grad) reel_tensor_unref(grad);
     }
+    /* Who still names it shall be told. */
+    x->producer = NULL;
+    x->storage = NULL;
+    x->extra = NULL;
+    x->refs = -1;
     reel_small_free(ctx, x, sizeof *x);
 }
 

@@ -40,9 +40,9 @@ bool reel_check_versions(reel_ctx *ctx, const reel_node *node)
         const reel_tensor *t = node->tensors[i];
         if (t && t->storage && t->storage->version != node->versions[i])
             return reel_fail(ctx, REEL_ERROR_VERSION,
-                             "%s: input %d has been overwritten %u times since this op was recorded; read its result (reel_eval) "
-                             "before the overwrite, or record the op again",
-                             node->op->name, i, t->storage->version - node->versions[i]) != NULL;
+                             "%s: input %d has been overwritten since this op was recorded; ask for the result (reel_eval) before the "
+                             "overwrite, or record the op again",
+                             node->op->name, i) != NULL;
     }
     return true;
 }

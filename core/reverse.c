@@ -254,27 +254,44 @@ static void end(reel_ctx *ctx, reel_tensor **grads, int n)
     reel_scope_end_quietly(ctx);
 }
 
+/* Both ends of a gradient: there, of one context, and the inputs marked. */
+static bool check_ends(reel_ctx *ctx, reel_tensor *const *outputs, int n_outputs, reel_tensor *const *inputs, int n_inputs)
+{
+    for (int i = 0; i < n_outputs + n_inputs; i++) {
+        bool input = i >= n_outputs;
+        const reel_tensor *x = input ? inputs[i - n_outputs] : outputs[i];
+        const char *fault = reel_tensor_fault(x, ctx);
+        char text[REEL_SHAPE_TEXT];
+        if (fault)
+            return reel_fail(ctx, REEL_ERROR_CONTEXT, "grad: %s %d %s", input ? "input" : "output", input ? i - n_outputs : i,
+                             fault) != NULL;
+        if (input && !x->requires_grad)
+            return reel_fail(ctx, REEL_ERROR_VALUE,
+                             "grad: input %d (%s) does not require a gradient; mark it with reel_set_requires_grad",
+                             i - n_outputs, reel_shape_format(reel_shape_of(x), text)) != NULL;
+    }
+    return true;
+}
+
+static bool none(reel_tensor **grads, int n)
+{
+    for (int i = 0; i < n; i++) grads[i] = NULL;
+    return n <= 0;
+}
+
 bool reel_grad(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *inputs, int n_inputs,
                reel_tensor *const *cotangents, reel_tensor **grads)
 {
-    for (int i = 0; i < n_inputs; i++) grads[i] = NULL;
-    for (int k = 0; k < n_outputs; k++)
-        if (!outputs[k]) return false;
-    for (int i = 0; i < n_inputs; i++)
-        if (!inputs[i]) return false;
-    if (n_outputs <= 0 || n_inputs <= 0) return n_inputs <= 0;
-    reel_ctx *ctx = outputs[0]->ctx;
-    char text[REEL_SHAPE_TEXT];
-    for (int i = 0; i < n_inputs; i++)
-        if (!inputs[i]->requires_grad)
-            return reel_fail(ctx, REEL_ERROR_VALUE,
-                             "grad: input %d (%s) does not require a gradient; mark it with reel_set_requires_grad", i,
-                             reel_shape_format(reel_shape_of(inputs[i]), text)) != NULL;
-    if (!begin(ctx, "grad")) return false;
+    reel_ctx *ctx = NULL;
+    for (int k = 0; k < n_outputs && !ctx; k++) ctx = reel_ctx_of(outputs[k]);
+    for (int i = 0; i < n_inputs && !ctx; i++) ctx = reel_ctx_of(inputs[i]);
+    if (!ctx || n_outputs <= 0 || n_inputs <= 0 || !check_ends(ctx, outputs, n_outputs, inputs, n_inputs) || !begin(ctx, "grad"))
+        return none(grads, n_inputs);
     walk w = { .ctx = ctx };
     for (int i = 0; i < n_inputs; i++) inputs[i]->wanted = true;
     bool ok = collect(&w, outputs, n_outputs) && reverse(&w, outputs, n_outputs, cotangents);
-    for (int i = 0; i < n_inputs && ok; i++) {
+    for (int i = 0; i < n_inputs; i++) inputs[i]->wanted = false;
+    for (int i = 0; i < n_inputs && ok; i++) { /* `grads` may be one of the lists above */
         reel_tensor *found = inputs[i]->slot >= 0 ? w.cotangents[inputs[i]->slot] : NULL;
         /* A cotangent that was not made here (one given, or shared by two inputs) is handed out as a tensor of its own. */
         bool own = found && found->handle >= 0 && found->scope == ctx->depth;
@@ -282,10 +299,8 @@ bool reel_grad(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *i
         grads[i] = !found ? reel_zeros_like(inputs[i]) : own ? found : reel_identity(found);
         ok = grads[i] != NULL;
     }
-    for (int i = 0; i < n_inputs; i++) inputs[i]->wanted = false;
     close_walk(&w);
-    if (!ok)
-        for (int i = 0; i < n_inputs; i++) grads[i] = NULL;
+    if (!ok) none(grads, n_inputs);
     end(ctx, grads, n_inputs);
     return ok;
 }
@@ -295,6 +310,8 @@ bool reel_backward_with(reel_tensor *output, reel_tensor *cotangent, bool create
     if (!output) return false;
     reel_ctx *ctx = output->ctx;
     char text[REEL_SHAPE_TEXT];
+    const char *fault = reel_tensor_fault(output, ctx);
+    if (fault) return reel_fail(ctx, REEL_ERROR_CONTEXT, "backward: the output %s", fault) != NULL;
     if (!output->requires_grad)
         return reel_fail(ctx, REEL_ERROR_VALUE,
                          "backward: the output %s does not depend on a tensor that requires a gradient (or was recorded in "

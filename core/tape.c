@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Record: ops become nodes on the tape.
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,17 +96,29 @@ bool reel_infer_broadcast(reel_infer *infer)
 /* A loop that overwrites and never asks for a value does not grow the tape without end. */
 #define MOST_PENDING_OVERWRITES 8
 
-static bool check_inputs(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in)
+const char *reel_tensor_fault(const reel_tensor *x, const reel_ctx *ctx)
+{
+    if (!x) return "is missing (NULL)";
+    if (x->ctx != ctx) return "belongs to another context";
+    return x->refs < 0 ? "is gone: it was freed, or the scope it was made in has ended (see reel_scope_return)" : NULL;
+}
+
+static bool check_inputs(reel_ctx *ctx, const char *op, uint32_t optional, reel_tensor *const *in, int n_in)
 {
     if (n_in < 0 || n_in > UINT16_MAX)
-        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d operands are too many", op->name, n_in) != NULL;
+        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d operands are too many", op, n_in) != NULL;
     for (int i = 0; i < n_in; i++) {
-        if (in[i] && in[i]->ctx == ctx) continue;
-        if (in[i]) return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d belongs to another context", op->name, i) != NULL;
-        if (i >= 32 || !(op->optional >> i & 1))
-            return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d is missing (NULL)", op->name, i) != NULL;
+        if (in[i] ? in[i]->ctx == ctx && in[i]->refs >= 0 : i < 32 && optional >> i & 1) continue;
+        return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d %s", op, i, reel_tensor_fault(in[i], ctx)) != NULL;
     }
     return true;
+}
+
+bool reel_operands(const char *op, reel_tensor *const *in, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (in[i]) return !in[i]->ctx->error && check_inputs(in[i]->ctx, op, 0, in, n);
+    return false;
 }
 
 /* An overwritten operand must be memory of its own that the library may write. */
@@ -245,7 +258,7 @@ void reel_tensor_alias(reel_tensor *view, const reel_tensor *base)
 reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs,
                            reel_tensor **out)
 {
-    if (!ctx || ctx->error || !check_inputs(ctx, op, in, n_in)) return NULL;
+    if (!ctx || ctx->error || !check_inputs(ctx, op->name, op->optional, in, n_in)) return NULL;
     reel_infer infer;
     infer.op = op;
     infer.ctx = ctx;

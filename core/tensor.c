@@ -152,15 +152,12 @@ const int64_t *reel_strides_of(const reel_tensor *x) { return x ? x->strides : N
 bool reel_eval_all(reel_tensor *const *x, int count)
 {
     reel_ctx *ctx = NULL;
-    for (int i = 0; i < count; i++) {
-        if (!x[i]) return false;
-        if (ctx && ctx != x[i]->ctx)
-            return reel_fail(ctx, REEL_ERROR_CONTEXT, "eval: tensor %d belongs to another context", i) != NULL;
-        ctx = x[i]->ctx;
-    }
-    if (!ctx) return true;
+    for (int i = 0; i < count && !ctx; i++) ctx = reel_ctx_of(x[i]);
+    if (!ctx) return count <= 0;
     bool ready = true;
     for (int i = 0; i < count; i++) {
+        const char *fault = reel_tensor_fault(x[i], ctx);
+        if (fault) return reel_fail(ctx, REEL_ERROR_CONTEXT, "eval: tensor %d %s", i, fault) != NULL;
         x[i]->pinned = x[i]->handle >= 0;
         /* A value that a pending effect overwrites is not ready either. */
         ready = ready && x[i]->storage && x[i]->storage->version == x[i]->storage->recorded;

@@ -214,7 +214,7 @@ static bool check(reel_ctx *ctx, const reel_dataset *data, const reel_loader_opt
     if (data->count == 0) return reel_fail(ctx, REEL_ERROR_VALUE, "loader: the data set is empty");
     if (opts->batch > data->count && !opts->allow_small) {
         return reel_fail(ctx, REEL_ERROR_VALUE,
-                         "loader: a batch of %" PRId64 " is larger than the data set of %" PRId64 " samples",
+                         "loader: a batch of %" PRId64 " is larger than the data set of %" PRId64 " samples (allow_small takes it)",
                          opts->batch, data->count);
     }
     for (int k = 0; k < data->n_fields; k++) {

@@ -3,6 +3,7 @@
 #include <reel/ops/attention.h>
 
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/dropout.h>
 #include <reel/ops/matmul.h>
 #include <reel/ops/pointwise.h>
@@ -17,7 +18,7 @@ static const char op[] = "scaled_dot_product_attention";
 
 static bool check(reel_tensor *query, reel_tensor *key, reel_tensor *value, reel_tensor *mask, bool is_causal)
 {
-    if (!query || !key || !value) return false;
+    if (!REEL_OPERANDS(op, query, key, value)) return false;
     reel_ctx *ctx = reel_ctx_of(query);
     char q[REEL_SHAPE_TEXT], k[REEL_SHAPE_TEXT], v[REEL_SHAPE_TEXT];
     reel_shape_format(reel_shape_of(query), q);

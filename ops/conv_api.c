@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The public convolution functions: options and defaults, and their rows in the op table.
 #include <reel/ops/conv_ops.h>
+#include <reel/core/operands.h>
 #include <reel/ops/shape.h>
 #include <reel/ops/table.h>
 #include <stdlib.h>
@@ -164,7 +165,7 @@ static reel_shape with_leading_ones(reel_shape shape, int ones)
 
 reel_tensor *reel_convolve(reel_tensor *a, reel_tensor *b, reel_convolve_mode mode)
 {
-    if (!a || !b) return NULL;
+    if (!REEL_OPERANDS("convolve", a, b)) return NULL;
     reel_ctx *ctx = reel_ctx_of(a);
     reel_shape as = reel_shape_of(a), bs = reel_shape_of(b), ys;
     if (as.ndim != bs.ndim || as.ndim < 1 || as.ndim > 3)

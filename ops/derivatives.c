@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Products with Jacobians and Hessians, and the whole matrices, by reverse mode and reverse mode differentiated.
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/derivatives.h>
 #include <reel/ops/join.h>
 #include <reel/ops/shape.h>
@@ -56,14 +57,13 @@ static bool grad_along(reel_tensor **grads, int n, reel_tensor *const *by, int n
 bool reel_jvp(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *inputs, int n_inputs,
               reel_tensor *const *tangents, reel_tensor **products)
 {
-    none(products, n_outputs);
     reel_ctx *ctx = ctx_of_any(outputs, n_outputs);
-    if (!ctx || reel_ctx_error(ctx) || n_outputs < 1 || n_inputs < 1) return false;
+    if (!ctx || reel_ctx_error(ctx) || n_outputs < 1 || n_inputs < 1) return none(products, n_outputs);
     size_t slots = (size_t)n_outputs + 2 * (size_t)n_inputs;
     reel_tensor **memory = calloc(slots, sizeof *memory);
-    if (!memory) return reel_fail(ctx, REEL_ERROR_MEMORY, "jvp: no memory for %zu tensors", slots);
     bool done = false;
-    REEL_COMPOSITE(ctx)
+    if (!memory) reel_fail(ctx, REEL_ERROR_MEMORY, "jvp: no memory for %zu tensors", slots);
+    if (memory) REEL_COMPOSITE(ctx)
     {
         reel_tensor **cots = memory, **grads = memory + n_outputs;
         for (int k = 0; k < n_outputs; k++) cots[k] = zeros_to_differentiate_by(outputs[k]);
@@ -77,15 +77,15 @@ bool reel_jvp(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *in
 bool reel_hvp(reel_tensor *y, reel_tensor *const *inputs, int n_inputs, reel_tensor *const *vectors,
               reel_tensor **products)
 {
-    none(products, n_inputs);
-    reel_ctx *ctx = reel_ctx_of(y);
-    if (!ctx || reel_ctx_error(ctx) || n_inputs < 1) return false;
-    if (reel_numel(y) != 1)
-        return reel_fail(ctx, REEL_ERROR_SHAPE, "hvp: y must have one element, but has %lld", (long long)reel_numel(y));
-    reel_tensor **grads = calloc(2 * (size_t)n_inputs, sizeof *grads);
-    if (!grads) return reel_fail(ctx, REEL_ERROR_MEMORY, "hvp: no memory for %d tensors", n_inputs);
+    reel_ctx *ctx = y ? reel_ctx_of(y) : ctx_of_any(inputs, n_inputs);
+    if (!ctx || reel_ctx_error(ctx) || n_inputs < 1) return none(products, n_inputs);
+    reel_tensor **grads = NULL;
+    if (y && reel_numel(y) != 1)
+        reel_fail(ctx, REEL_ERROR_SHAPE, "hvp: y must have one element, but has %lld", (long long)reel_numel(y));
+    else if (!(grads = calloc(2 * (size_t)n_inputs, sizeof *grads)))
+        reel_fail(ctx, REEL_ERROR_MEMORY, "hvp: no memory for %d tensors", n_inputs);
     bool done = false;
-    REEL_COMPOSITE(ctx)
+    if (grads) REEL_COMPOSITE(ctx)
     {
         done = reel_grad(&y, 1, inputs, n_inputs, NULL, grads) &&
                grad_along(grads, n_inputs, inputs, n_inputs, vectors, products) && hand_out(products, n_inputs);
@@ -138,7 +138,7 @@ static reel_tensor *by_columns(reel_tensor *y, reel_tensor *x, reel_tensor **col
 
 reel_tensor *reel_jacobian(reel_tensor *y, reel_tensor *x)
 {
-    if (!y || !x) return NULL;
+    if (!REEL_OPERANDS("jacobian", y, x)) return NULL;
     reel_ctx *ctx = reel_ctx_of(y);
     reel_shape shape = reel_shape_of(y), tail = reel_shape_of(x);
     if (shape.ndim + tail.ndim > REEL_MAX_DIMS)
@@ -166,7 +166,7 @@ reel_tensor *reel_jacobian(reel_tensor *y, reel_tensor *x)
 
 reel_tensor *reel_hessian(reel_tensor *y, reel_tensor *x)
 {
-    if (!y || !x) return NULL;
+    if (!REEL_OPERANDS("hessian", y, x)) return NULL;
     if (reel_numel(y) != 1)
         return reel_fail(reel_ctx_of(y), REEL_ERROR_SHAPE, "hessian: y must have one element, but has %lld",
                          (long long)reel_numel(y));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // einsum: the equation is read once; operands are contracted from left to right by batched products.
 #include <reel/ops/axes.h>
+#include <reel/core/operands.h>
 #include <reel/ops/einsum.h>
 #include <reel/ops/matmul.h>
 #include <reel/ops/pointwise.h>
@@ -324,9 +325,7 @@ static bool check_equation(equation *e)
 
 reel_tensor *reel_einsum(const char *text, reel_tensor *const *xs, int n)
 {
-    if (!xs || n < 1) return NULL;
-    for (int i = 0; i < n; i++)
-        if (!xs[i]) return NULL;
+    if (!xs || !reel_operands("einsum", xs, n)) return NULL;
     reel_ctx *ctx = reel_ctx_of(xs[0]);
     if (!text) return reel_fail(ctx, REEL_ERROR_VALUE, "einsum: no equation");
     equation e = { .ctx = ctx, .text = text, .n = n, .xs = xs };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // gather, scatter_add and their like: every element has a place of its own.
 #include <reel/ops/axes.h>
+#include <reel/core/operands.h>
 #include <reel/ops/copy.h>
 #include <reel/ops/index_check.h>
 #include <reel/ops/pad.h>
@@ -301,17 +302,17 @@ static reel_tensor *record(const reel_op *op, reel_tensor *x, reel_tensor *index
 
 reel_tensor *reel_gather(reel_tensor *x, reel_tensor *index, int dim)
 {
-    return x && index ? record(&reel_op_gather, x, index, NULL, 2, dim) : NULL;
+    return record(&reel_op_gather, x, index, NULL, 2, dim);
 }
 
 reel_tensor *reel_scatter_add(reel_tensor *x, reel_tensor *index, reel_tensor *src, int dim)
 {
-    return x && index && src ? record(&reel_op_scatter_add, x, index, src, 3, dim) : NULL;
+    return record(&reel_op_scatter_add, x, index, src, 3, dim);
 }
 
 reel_tensor *reel_take_along(reel_tensor *x, reel_tensor *index, int dim)
 {
-    if (!x || !index) return NULL;
+    if (!REEL_OPERANDS("take_along_dim", x, index)) return NULL;
     reel_ctx *ctx = reel_ctx_of(x);
     reel_shape a = reel_shape_of(x), b = reel_shape_of(index);
     int axis = reel_axis(dim, a.ndim);

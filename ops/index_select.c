@@ -232,7 +232,7 @@ extern const reel_op reel_op_index_select_backward, reel_op_embedding, reel_op_e
 static bool vjp_index_select(reel_vjp *vjp)
 {
     select_attrs attrs = make_attrs(((const select_attrs *)vjp->attrs)->dim);
-    attrs.shape = reel_vjp_input_shape(vjp, 0);
+    attrs.shape = reel_shape_clean(reel_vjp_input_shape(vjp, 0));
     vjp->grad[0] = reel_apply(&reel_op_index_select_backward, (reel_tensor *[]) { vjp->cot[0], reel_vjp_input(vjp, 1) },
                               2, &attrs, NULL);
     return true;
@@ -271,8 +271,6 @@ const reel_op reel_op_index_add = { .name = "index_add",
 /* Records an op whose input `at` is an index; int32 becomes int64. */
 static reel_tensor *record(const reel_op *op, reel_tensor **in, int n_in, int at, const select_attrs *attrs)
 {
-    for (int i = 0; i < n_in; i++)
-        if (!in[i]) return NULL;
     if (reel_dtype_of(in[at]) != REEL_I32) return reel_apply(op, in, n_in, attrs, NULL);
     reel_tensor *y = NULL;
     REEL_COMPOSITE(reel_ctx_of(in[at]))
@@ -385,7 +383,7 @@ static reel_tensor *shared_by_row(reel_tensor *x, reel_tensor *index, int64_t ro
 static bool vjp_embedding(reel_vjp *vjp)
 {
     select_attrs attrs = *(const select_attrs *)vjp->attrs;
-    attrs.shape = reel_vjp_input_shape(vjp, 1);
+    attrs.shape = reel_shape_clean(reel_vjp_input_shape(vjp, 1));
     if (!reel_vjp_wants(vjp, 1)) return true;
     reel_tensor *index = reel_vjp_input(vjp, 0), *g = vjp->cot[0];
     if (attrs.by_freq) g = shared_by_row(g, index, attrs.shape.dim[0]);
@@ -398,7 +396,7 @@ static bool vjp_embedding(reel_vjp *vjp)
 static bool vjp_embedding_backward(reel_vjp *vjp)
 {
     select_attrs attrs = *(const select_attrs *)vjp->attrs;
-    attrs.shape = REEL_SCALAR;
+    attrs.shape = reel_shape_clean(REEL_SCALAR);
     attrs.masked = attrs.pad;
     vjp->grad[0] =
         reel_apply(&reel_op_embedding, (reel_tensor *[]) { reel_vjp_input(vjp, 1), vjp->cot[0] }, 2, &attrs, NULL);

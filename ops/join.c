@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // cat and stack, and the views unbind, split and chunk give.
 #include <reel/ops/axes.h>
+#include <reel/core/operands.h>
 #include <reel/ops/copy.h>
 #include <reel/ops/join.h>
 #include <reel/ops/pointwise.h>
@@ -146,9 +147,7 @@ const reel_op reel_op_stack = { .name = "stack",
 static reel_tensor *join(const reel_op *op, reel_tensor *const *xs, int n, int dim)
 {
     join_attrs attrs = { dim };
-    if (n < 1 || !xs) return NULL;
-    for (int i = 0; i < n; i++)
-        if (!xs[i]) return NULL;
+    if (!xs || !reel_operands(op->name, xs, n)) return NULL;
     reel_dtype dtype = reel_dtype_of(xs[0]);
     bool mixed = false;
     for (int i = 1; i < n; i++) {

@@ -3,6 +3,7 @@
 #include "loss_common.h"
 
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
 
@@ -36,7 +37,7 @@ static bool broadcast(reel_shape a, reel_shape b)
 bool reel_loss_check_pair(const char *op, const char *a_name, reel_tensor *a, const char *b_name, reel_tensor *b,
                           bool equal)
 {
-    if (!a || !b) return false;
+    if (!REEL_OPERANDS(op, a, b)) return false;
     reel_shape a_shape = reel_shape_of(a), b_shape = reel_shape_of(b);
     char a_text[REEL_SHAPE_TEXT], b_text[REEL_SHAPE_TEXT];
     if (!reel_dtype_is_float(reel_dtype_of(a)) || (equal && !reel_dtype_is_float(reel_dtype_of(b)))) {

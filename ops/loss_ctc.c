@@ -4,6 +4,7 @@
 
 #include <reel/core/autograd.h>
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/index.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
@@ -120,7 +121,7 @@ static reel_tensor *log_likelihood(reel_tensor *log_probs, reel_tensor *const pr
 reel_tensor *reel_ctc_loss(reel_tensor *log_probs, reel_tensor *targets, reel_tensor *input_lengths,
                            reel_tensor *target_lengths, const reel_ctc_opts *opts)
 {
-    if (!log_probs || !targets || !input_lengths || !target_lengths) return NULL;
+    if (!REEL_OPERANDS("ctc_loss", log_probs, targets, input_lengths, target_lengths)) return NULL;
     reel_ctc_opts o = opts ? *opts : (reel_ctc_opts) { 0 };
     reel_ctx *ctx = reel_ctx_of(log_probs);
     reel_shape shape = reel_shape_of(log_probs);

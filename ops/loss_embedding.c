@@ -3,6 +3,7 @@
 #include "loss_common.h"
 
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
 
@@ -20,7 +21,8 @@ reel_tensor *reel_cosine_embedding_loss(reel_tensor *input1, reel_tensor *input2
 {
     static const char op[] = "cosine_embedding_loss";
     reel_margin_opts o = opts ? *opts : (reel_margin_opts) { 0 };
-    if (!target || !reel_loss_check_pair(op, "input1", input1, "input2", input2, false) ||
+    if (!REEL_OPERANDS(op, input1, input2, target) ||
+        !reel_loss_check_pair(op, "input1", input1, "input2", input2, false) ||
         !reel_loss_check_reduction(reel_ctx_of(input1), op, o.reduction))
         return NULL;
     reel_ctx *ctx = reel_ctx_of(input1);

@@ -6,6 +6,7 @@
 #include <reel/core/autograd.h>
 #include <reel/ops/kernels/loss.h>
 #include <reel/ops/pointwise.h>
+#include <reel/core/operands.h>
 #include <reel/ops/reduce.h>
 #include <reel/ops/shape.h>
 #include <reel/ops/softmax.h>
@@ -17,7 +18,7 @@
 static reel_tensor *class_loss(const reel_op *op, reel_tensor *input, reel_tensor *target, reel_tensor *weight,
                                int64_t ignore_index, double smoothing, reel_reduction reduction)
 {
-    if (!input || !target) return NULL;
+    if (!REEL_OPERANDS(op->name, input, target)) return NULL;
     reel_ctx *ctx = reel_ctx_of(input);
     if (!reel_loss_check_reduction(ctx, op->name, reduction)) return NULL;
     class_attrs attrs;
@@ -70,7 +71,7 @@ static reel_tensor *cross_entropy_of_probabilities(reel_tensor *input, reel_tens
 static reel_tensor *cross_entropy(reel_tensor *input, reel_tensor *target, reel_tensor *weight, int64_t ignore_index,
                                   double smoothing, reel_reduction reduction)
 {
-    if (!input || !target) return NULL;
+    if (!REEL_OPERANDS("cross_entropy", input, target)) return NULL;
     if (reel_dtype_is_float(reel_dtype_of(target)) && reel_ndim(input) > 0 &&
         reel_shape_equal(reel_shape_of(input), reel_shape_of(target))) {
         if (ignore_index >= 0)
@@ -234,7 +235,7 @@ static bool check_weight(const char *op, const char *name, reel_tensor *weight, 
 reel_tensor *reel_binary_cross_entropy(reel_tensor *input, reel_tensor *target,
                                        const reel_binary_cross_entropy_opts *opts)
 {
-    if (!input || !target) return NULL;
+    if (!REEL_OPERANDS("binary_cross_entropy", input, target)) return NULL;
     reel_binary_cross_entropy_opts o = opts ? *opts : (reel_binary_cross_entropy_opts) { 0 };
     reel_ctx *ctx = reel_ctx_of(input);
     if (!reel_loss_check_reduction(ctx, "binary_cross_entropy", o.reduction) ||
@@ -256,7 +257,7 @@ reel_tensor *reel_binary_cross_entropy_with_logits(reel_tensor *input, reel_tens
                                                    const reel_binary_cross_entropy_opts *opts)
 {
     static const char op[] = "binary_cross_entropy_with_logits";
-    if (!input || !target) return NULL;
+    if (!REEL_OPERANDS(op, input, target)) return NULL;
     reel_binary_cross_entropy_opts o = opts ? *opts : (reel_binary_cross_entropy_opts) { 0 };
     reel_ctx *ctx = reel_ctx_of(input);
     if (!reel_loss_check_reduction(ctx, op, o.reduction) ||

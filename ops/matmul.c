@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Products of matrices and vectors: one play for all of them, rules that are products again.
 #include <reel/ops/axes.h>
+#include <reel/core/operands.h>
 #include <reel/ops/gemm.h>
 #include <reel/ops/matmul.h>
 #include <reel/ops/matmul_integer.h>
@@ -170,32 +171,32 @@ PRODUCT_OP(dot);
 
 reel_tensor *reel_matmul(reel_tensor *a, reel_tensor *b)
 {
-    return a && b ? reel_apply(&reel_op_matmul, (reel_tensor *[]) { a, b }, 2, NULL, NULL) : NULL;
+    return reel_apply(&reel_op_matmul, (reel_tensor *[]) { a, b }, 2, NULL, NULL);
 }
 
 reel_tensor *reel_mm(reel_tensor *a, reel_tensor *b)
 {
-    return a && b ? reel_apply(&reel_op_mm, (reel_tensor *[]) { a, b }, 2, NULL, NULL) : NULL;
+    return reel_apply(&reel_op_mm, (reel_tensor *[]) { a, b }, 2, NULL, NULL);
 }
 
 reel_tensor *reel_bmm(reel_tensor *a, reel_tensor *b)
 {
-    return a && b ? reel_apply(&reel_op_bmm, (reel_tensor *[]) { a, b }, 2, NULL, NULL) : NULL;
+    return reel_apply(&reel_op_bmm, (reel_tensor *[]) { a, b }, 2, NULL, NULL);
 }
 
 reel_tensor *reel_mv(reel_tensor *a, reel_tensor *x)
 {
-    return a && x ? reel_apply(&reel_op_mv, (reel_tensor *[]) { a, x }, 2, NULL, NULL) : NULL;
+    return reel_apply(&reel_op_mv, (reel_tensor *[]) { a, x }, 2, NULL, NULL);
 }
 
 reel_tensor *reel_dot(reel_tensor *x, reel_tensor *y)
 {
-    return x && y ? reel_apply(&reel_op_dot, (reel_tensor *[]) { x, y }, 2, NULL, NULL) : NULL;
+    return reel_apply(&reel_op_dot, (reel_tensor *[]) { x, y }, 2, NULL, NULL);
 }
 
 reel_tensor *reel_outer(reel_tensor *x, reel_tensor *y)
 {
-    if (!x || !y) return NULL;
+    if (!REEL_OPERANDS("outer", x, y)) return NULL;
     reel_ctx *ctx = reel_ctx_of(x);
     if (reel_ndim(x) != 1 || reel_ndim(y) != 1)
         return reel_fail(ctx, REEL_ERROR_SHAPE, "outer: operands of %d and %d axes; both must be vectors", reel_ndim(x),
@@ -297,7 +298,7 @@ static bool broadcasts_to(reel_shape small, reel_shape shape)
 
 reel_tensor *reel_linear(reel_tensor *x, reel_tensor *w, reel_tensor *bias)
 {
-    if (!x || !w) return NULL;
+    if (!REEL_OPERANDS("linear", x, w)) return NULL;
     reel_shape in = reel_shape_of(x), weight = reel_shape_of(w), b = reel_shape_of(bias), out = in;
     bool fits = in.ndim > 0 && weight.ndim > 0 && in.dim[in.ndim - 1] == weight.dim[weight.ndim - 1];
     if (fits && weight.ndim == 1 && !bias) return reel_matmul(x, w);
@@ -315,7 +316,7 @@ reel_tensor *reel_linear(reel_tensor *x, reel_tensor *w, reel_tensor *bias)
 static reel_tensor *add_product(const char *name, int ndim, reel_tensor *input, reel_tensor *a, reel_tensor *b,
                                 double beta, double alpha)
 {
-    if (!input || !a || !b) return NULL;
+    if (!REEL_OPERANDS(name, input, a, b)) return NULL;
     reel_ctx *ctx = reel_ctx_of(a);
     char have[REEL_SHAPE_TEXT], want[REEL_SHAPE_TEXT];
     reel_tensor *y = NULL;
@@ -345,7 +346,7 @@ reel_tensor *reel_baddbmm(reel_tensor *input, reel_tensor *a, reel_tensor *b, do
 
 reel_tensor *reel_bilinear(reel_tensor *x1, reel_tensor *x2, reel_tensor *w, reel_tensor *bias)
 {
-    if (!x1 || !x2 || !w) return NULL;
+    if (!REEL_OPERANDS("bilinear", x1, x2, w)) return NULL;
     reel_ctx *ctx = reel_ctx_of(x1);
     reel_shape a = reel_shape_of(x1), b = reel_shape_of(x2), s = reel_shape_of(w), lead = a, other = b;
     char a_text[REEL_SHAPE_TEXT], b_text[REEL_SHAPE_TEXT], w_text[REEL_SHAPE_TEXT];

@@ -2,6 +2,7 @@
 // Activation functions, and the primitives that are their cotangents in one kernel.
 #include <reel/core/context.h>
 #include <reel/ops/pointwise_impl.h>
+#include <reel/core/operands.h>
 #include <reel/ops/shape.h>
 
 #include <math.h>
@@ -257,7 +258,7 @@ reel_tensor *reel_prelu(reel_tensor *x, reel_tensor *weight)
     reel_ctx *ctx = reel_ctx_of(x);
     reel_tensor *y = NULL;
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
-    if (!x || !weight) return NULL;
+    if (!REEL_OPERANDS("prelu", x, weight)) return NULL;
     int64_t channels = reel_ndim(x) > 1 ? reel_size(x, 1) : 1;
     if (reel_numel(weight) != 1 && (reel_ndim(weight) != 1 || reel_numel(weight) != channels))
         return reel_fail(ctx, REEL_ERROR_SHAPE, "prelu: weight %s has neither 1 element nor one for each channel of %s",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Max unpooling: values put back at the indices max pooling gave.
 #include <reel/ops/index.h>
+#include <reel/core/operands.h>
 #include <reel/ops/pool_geometry.h>
 #include <reel/ops/shape.h>
 #include <string.h>
@@ -143,9 +144,9 @@ static bool unpool_size(reel_ctx *ctx, const char *op, int axis, int64_t in, con
 static reel_tensor *max_unpool(reel_tensor *x, reel_tensor *indices, int axes, const reel_unpool_opts *opts)
 {
     static const reel_unpool_opts none = { .kernel = { 0 } };
-    if (!x || !indices) return NULL;
-    if (!opts) opts = &none;
     const reel_op *op = unpool_ops[axes - 1];
+    if (!REEL_OPERANDS(op->name, x, indices)) return NULL;
+    if (!opts) opts = &none;
     unpool_attrs a;
     memset(&a, 0, sizeof a);
     a.axes = axes;

@@ -3,6 +3,7 @@
 #include <reel/ops/recurrent.h>
 
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/matmul.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/shape.h>
@@ -30,7 +31,7 @@ static bool refuse(const cell *k, const char *operand, reel_tensor *x, const cha
 
 static bool check(const cell *k, const char *const wanted[3])
 {
-    if (!k->x || !k->h || !k->w_ih || !k->w_hh) return false;
+    if (!REEL_OPERANDS(k->name, k->x, k->h, k->w_ih, k->w_hh)) return false;
     int ndim = reel_ndim(k->x);
     if (ndim < 1 || ndim > 2) return refuse(k, "input", k->x, "[N, I] or [I]");
     int64_t in = reel_size(k->x, -1), hidden = reel_size(k->h, -1), rows;
@@ -71,7 +72,7 @@ reel_tensor *reel_lstm_cell(reel_tensor *x, reel_tensor *h, reel_tensor *c, reel
     static const char *const wanted[] = { "[4H, I]", "[4H, H]", "[4H]" };
     cell k = { "lstm_cell", 4, x, h, w_ih, w_hh, b_ih, b_hh };
     if (c_next) *c_next = NULL;
-    if (!c || !check(&k, wanted)) return NULL;
+    if (!REEL_OPERANDS(k.name, x, h, c) || !check(&k, wanted)) return NULL;
     if (!reel_shape_equal(reel_shape_of(c), reel_shape_of(h))) {
         refuse(&k, "c", c, "of the state's shape");
         return NULL;

@@ -10,6 +10,7 @@
 //     d G_k, with h_a component a of its cotangent, summed over a:
 //            x <- A_{k + e_a}(h_a y, g)    g <- G_{k + e_a}(x, g, h_a y)    y <- h_a S_{k + e_a}(x, g)
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/kernels/sample.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/sample.h>
@@ -498,7 +499,7 @@ reel_tensor *reel_grid_sample_adjoint(reel_tensor *y, reel_tensor *grid, reel_sh
                                       const reel_grid_sample_opts *opts)
 {
     int axes = reel_ndim(y) - 2;
-    if (!y || !grid) return NULL;
+    if (!REEL_OPERANDS("grid_sample_adjoint", y, grid)) return NULL;
     if (shape.ndim < axes)
         return reel_fail(reel_ctx_of(y), REEL_ERROR_SHAPE,
                          "grid_sample_adjoint: the image's shape must have at least %d sizes, but has %d", axes,

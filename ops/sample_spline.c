@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/matmul.h>
 #include <reel/ops/sample.h>
 #include <reel/ops/shape.h>
@@ -150,7 +151,7 @@ reel_tensor *reel_thin_plate_matrix(reel_tensor *control, int64_t height, int64_
 reel_tensor *reel_thin_plate_grid(reel_tensor *points, reel_tensor *control, reel_shape size,
                                   const reel_affine_grid_opts *opts)
 {
-    if (!points || !control) return NULL;
+    if (!REEL_OPERANDS("thin_plate_grid", points, control)) return NULL;
     reel_shape p = reel_shape_of(points);
     char text[REEL_SHAPE_TEXT];
     if (p.ndim != 3 || p.dim[2] != 2 || p.dim[1] != reel_size(control, 0) || size.ndim != 4 || size.dim[0] != p.dim[0])

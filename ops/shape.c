@@ -226,7 +226,7 @@ static reel_tensor *record_reshape(const reel_op *op, reel_tensor *x, reshape_at
         !view_strides(in, reel_strides_of(x), shape, strides)) {
         memset(attrs, 0, sizeof *attrs);
         attrs->kind = RESHAPE;
-        attrs->shape = shape;
+        attrs->shape = reel_shape_clean(shape);
         op = &reel_op_reshape_copy;
     }
     return reel_apply(op, &x, 1, attrs, NULL);

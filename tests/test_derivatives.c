@@ -161,6 +161,24 @@ Test(derivatives, refuse_what_has_none)
     refuses(!reel_jacobian(deep, deep), "more than 8");
 }
 
+Test(derivatives, may_take_the_place_of_what_they_are_made_from)
+{
+    reel_tensor *x = variable(REEL_SHAPE(2), (double[]) { 2, 3 }), *y = reel_sum(reel_mul(x, reel_square(x)), REEL_ALL_DIMS, false);
+    reel_tensor *v = reel_doubles(ctx, REEL_SHAPE(2), (double[]) { 1, -1 }), *g = y, *square = reel_square(x), *t = v;
+    cr_assert(reel_grad(&g, 1, &x, 1, NULL, &g));
+    agree(g, (double[]) { 12, 27 }, 2);
+    cr_assert(reel_grad(&g, 1, &x, 1, &v, &g));
+    agree(g, (double[]) { 12, -18 }, 2);
+    cr_assert(reel_hvp(y, &x, 1, &v, &v));
+    agree(v, (double[]) { 12, -18 }, 2);
+    cr_assert(reel_jvp(&square, 1, &x, 1, &t, &square));
+    agree(square, (double[]) { 4, -6 }, 2);
+    reel_tensor *by = x;
+    cr_assert(reel_grad(&y, 1, &by, 1, NULL, &by));
+    agree(by, (double[]) { 12, 27 }, 2);
+    cr_assert(reel_requires_grad(x));
+}
+
 Test(derivatives, nothing_comes_of_nothing)
 {
     reel_tensor *product, *none = NULL;

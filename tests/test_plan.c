@@ -246,6 +246,32 @@ Test(plan, of_a_repeated_step_is_found_and_allocates_nothing)
     cr_assert_eq(now.tensors_now, warm.tensors_now);
 }
 
+/* Of a shape the sizes alone count: neither those past its axes nor the bytes between its fields. */
+static reel_shape dirty(int64_t rows, int64_t columns, int dirt)
+{
+    reel_shape shape;
+    memset(&shape, dirt, sizeof shape);
+    shape.ndim = 2;
+    shape.dim[0] = rows;
+    shape.dim[1] = columns;
+    return shape;
+}
+
+Test(plan, does_not_depend_on_what_lies_beside_the_sizes)
+{
+    int64_t misses = 0;
+    for (int step = 0; step < 6; step++) {
+        REEL_SCOPE(ctx)
+        {
+            reel_tensor *noise = reel_randn(ctx, NULL, dirty(3, 4, 1 + step), REEL_F32, 0, 1);
+            reel_tensor *mask = reel_rand(ctx, NULL, dirty(3, 4, 11 + step), REEL_F32, 0, 1);
+            reel_item(reel_sum(reel_mul(noise, mask), REEL_ALL_DIMS, false));
+        }
+        if (step == 0) misses = reel_ctx_memory(ctx).plan_misses;
+    }
+    cr_assert_eq(reel_ctx_memory(ctx).plan_misses, misses);
+}
+
 Test(plan, of_a_graph_that_always_changes_stays_bounded)
 {
     reel_tensor *w = reel_set_requires_grad(reel_randn(ctx, NULL, REEL_SHAPE(8, 8), REEL_F32, 0, 0.3), true);

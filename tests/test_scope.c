@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Contexts, scopes and sticky errors.
 #include <criterion/criterion.h>
+#include <math.h>
 #include <reel/reel.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,82 @@ Test(error, of_a_missing_operand_says_which)
 {
     cr_assert_null(reel_add(ramp(3), NULL));
     cr_assert(strstr(reel_ctx_error_message(ctx), "input 1"), "%s", reel_ctx_error_message(ctx));
+}
+
+/* Whatever `result` is, the context says that an operand of `op` is missing. */
+static void says_what_is_missing(const void *result, const char *op)
+{
+    const char *message = reel_ctx_error_message(ctx);
+    cr_expect_null(result);
+    cr_expect(strstr(message, op) == message && strstr(message, "is missing (NULL)"), "%s: '%s'", op, message);
+    reel_ctx_clear_error(ctx);
+}
+
+Test(error, of_a_missing_operand_is_told_by_ops_made_of_ops_too)
+{
+    reel_tensor *x = reel_ones(ctx, REEL_SHAPE(2, 2), REEL_F32), *image = reel_ones(ctx, REEL_SHAPE(1, 1, 2, 2), REEL_F32);
+    says_what_is_missing(reel_mse_loss(x, NULL, NULL), "mse_loss");
+    says_what_is_missing(reel_cross_entropy(NULL, x, NULL), "cross_entropy");
+    says_what_is_missing(reel_binary_cross_entropy(x, NULL, NULL), "binary_cross_entropy");
+    says_what_is_missing(reel_binary_cross_entropy_with_logits(x, NULL, NULL), "binary_cross_entropy_with_logits");
+    says_what_is_missing(reel_nll_loss(x, NULL, NULL), "nll_loss");
+    says_what_is_missing(reel_ctc_loss(x, x, NULL, x, NULL), "ctc_loss");
+    says_what_is_missing(reel_cosine_embedding_loss(x, x, NULL, NULL), "cosine_embedding_loss");
+    says_what_is_missing(reel_triplet_margin_loss(x, x, NULL, NULL), "triplet_margin_loss");
+    says_what_is_missing(reel_linear(x, NULL, NULL), "linear");
+    says_what_is_missing(reel_matmul(x, NULL), "matmul");
+    says_what_is_missing(reel_addmm(x, x, NULL, 1, 1), "addmm");
+    says_what_is_missing(reel_bilinear(x, x, NULL, NULL), "bilinear");
+    says_what_is_missing(reel_outer(x, NULL), "outer");
+    says_what_is_missing(reel_scaled_dot_product_attention(x, NULL, x, NULL, NULL), "scaled_dot_product_attention");
+    says_what_is_missing(reel_lstm_cell(x, x, NULL, x, x, NULL, NULL, NULL), "lstm_cell");
+    says_what_is_missing(reel_gru_cell(x, x, NULL, x, NULL, NULL), "gru_cell");
+    says_what_is_missing(reel_gather(x, NULL, 0), "gather");
+    says_what_is_missing(reel_scatter_add(x, NULL, x, 0), "scatter_add");
+    says_what_is_missing(reel_take_along(x, NULL, 0), "take_along_dim");
+    says_what_is_missing(reel_embedding(NULL, x, NULL), "embedding");
+    says_what_is_missing(reel_prelu(x, NULL), "prelu");
+    says_what_is_missing(reel_convolve(x, NULL, REEL_CONVOLVE_FULL), "convolve");
+    says_what_is_missing(reel_max_unpool2d(image, NULL, &(reel_unpool_opts) { .kernel = { 2, 2 } }), "max_unpool2d");
+    says_what_is_missing(reel_thin_plate_grid(x, NULL, REEL_SHAPE(1, 1, 2, 2), NULL), "thin_plate_grid");
+    says_what_is_missing(reel_jacobian(x, NULL), "jacobian");
+    cr_expect_not(reel_assign(x, NULL));
+    says_what_is_missing(NULL, "assign");
+    reel_tensor *none = NULL, *grad;
+    cr_expect_not(reel_grad(&none, 1, &x, 1, NULL, &grad));
+    says_what_is_missing(grad, "grad: output 0");
+    cr_expect_not(reel_eval_all((reel_tensor *[]) { x, NULL }, 2));
+    says_what_is_missing(NULL, "eval: tensor 1");
+}
+
+/* Its memory is another's as soon as the next tensor is made: until then it is told. */
+Test(error, of_a_tensor_whose_scope_has_ended)
+{
+    reel_tensor *leaf = NULL, *loss = NULL, *x = reel_set_requires_grad(ramp(8), true);
+    REEL_SCOPE(ctx)
+    {
+        leaf = reel_ones(ctx, REEL_SCALAR, REEL_F32);
+        loss = reel_sum(reel_square(x), REEL_ALL_DIMS, false);
+        reel_backward(loss);
+        cr_assert_eq(reel_item(loss), 140);
+    }
+    for (int i = 0; i < 7; i++) {
+        switch (i) {
+        case 0: cr_expect(isnan(reel_item(loss))); break;
+        case 1: cr_expect(isnan(reel_item(leaf))); break;
+        case 2: cr_expect_null(reel_add(x, leaf)); break;
+        case 3: cr_expect_null(reel_exp(leaf)); break;
+        case 4: cr_expect_not(reel_backward(loss)); break;
+        case 5: cr_expect_not(reel_grad(&loss, 1, &x, 1, NULL, (reel_tensor *[1]) { NULL })); break;
+        default: cr_expect_null(reel_set_requires_grad(leaf, true)); break;
+        }
+        cr_expect_eq(reel_ctx_error(ctx), REEL_ERROR_CONTEXT, "%d", i);
+        cr_expect(strstr(reel_ctx_error_message(ctx), "scope it was made in has ended"), "%d: '%s'", i,
+                  reel_ctx_error_message(ctx));
+        reel_ctx_clear_error(ctx);
+    }
+    reel_free(leaf);
+    cr_expect_eq(reel_ctx_error(ctx), REEL_OK);
 }
 
 Test(error, of_operands_of_two_contexts)

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// What a function made of ops asks before it looks at its operands. Not installed.
+#ifndef REEL_CORE_OPERANDS_H
+#define REEL_CORE_OPERANDS_H
+
+#include <reel/core/tensor.h>
+
+/* Whether all `n` are there and of one context that has no error. One that is missing (NULL) beside others, or gone, is an
+ * error in the name of `op`; where all are NULL there is no context to tell. */
+bool reel_operands(const char *op, reel_tensor *const *in, int n);
+
+#define REEL_OPERANDS(op, ...)                                                                                         \
+    reel_operands(op, (reel_tensor *const[]) { __VA_ARGS__ }, (int)(sizeof((reel_tensor *const[]) { __VA_ARGS__ }) / sizeof(reel_tensor *)))
+
+#endif
