@@ -337,7 +337,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     reel_axis_phases axis = reel_best_phases(g, outputs, lanes);
     double rows = (double)blocks(g->in[0], g->stride[0]) * (double)blocks(g->in[1], g->stride[1]);
     double taps = (double)(g->k / g->groups) * (double)(g->kernel[0] * g->kernel[1]);
-    double sums = rows * (double)g->groups * taps * reel_phases_cycles(&axis, outputs, lanes) * (1.1 + (double)outputs / 200);
+    double cycles = reel_phases_cycles(&axis, outputs, lanes) * (1.1 + (double)outputs / 200);
+    double sums = rows * (double)g->groups * taps * cycles;
     double results = (double)g->c * (double)reel_conv_volume(g->in),
            copies = (double)g->k * (double)reel_conv_volume(g->out);
     return 3000 + (double)g->n * ((sums + results) / 3.6 + copies * 0.15);

@@ -39,8 +39,8 @@ typedef struct reel_winograd_rows {
     int64_t before;   /* image_grad: points of the first tile that are dropped                     */
     const void *bias; /* result, image_grad: a number for each row, or NULL                        */
     bool relu;
-    /* image, if height > 0: rows are pictures of height x width, points their rows from `first` on, lanes their columns from
-     * `column` on (if negative, a multiple of a vector's lanes), with zeros around them. */
+    /* image, if height > 0: rows are pictures of height x width, points their rows from `first` on, lanes their columns
+     * from `column` on (if negative, a multiple of a vector's lanes), with zeros around them. */
     int64_t height, first, column;
 } reel_winograd_rows;
 
