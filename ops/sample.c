@@ -181,6 +181,8 @@ static bool backward_infer(reel_infer *infer)
 
 // ---- play ----
 
+#define STREAM (32 << 20) // bytes of images, points and samples that caches do not hold
+
 // A play cut into pieces by its shape alone: several small images to a piece, or a run of points or of channels of one.
 typedef struct work {
     const reel_sample_kernels *kernels;
@@ -220,6 +222,8 @@ static work work_of(const reel_play *play, const reel_buffer *x, const reel_buff
     w.s.channels = w.channels = w.channels_by = x->shape[1];
     w.points_by = w.points;
     w.across = w.along = w.images = 1;
+    double each = (double)w.channels * (double)(w.plane + w.points) + (double)(w.points * axes);
+    w.s.stream = (double)w.batch * each * (double)reel_dtype_size(x->dtype) > STREAM;
     w.x = x->data;
     w.grid = grid->data;
     w.y = y->data;

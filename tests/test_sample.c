@@ -359,6 +359,34 @@ Test(sample, both_gradients_at_once_equal_each_alone)
     }
 }
 
+// What is more than caches hold goes past them: a batch has the bits of its halves, at widths that vectors fit and not.
+Test(sample, large_batches_have_the_bits_of_their_halves)
+{
+    EACH_ISA(ctx)
+    {
+        for (int64_t width = 222; width <= 224; width += 2)
+            REEL_SCOPE(ctx)
+            {
+                setting t = { .axes = 2, .n = 24, .c = 3, .size = { 224, 224, 1 }, .out = { width, 224, 1 }, .smooth = true };
+                reel_tensor *x = draw_tensor(ctx, image_shape(&t, t.size), REEL_F32, -1, 1), *grid = draw_grid(ctx, &t, REEL_F32);
+                reel_tensor *y = draw_tensor(ctx, image_shape(&t, t.out), REEL_F32, -1, 1), *whole[3], *half[3];
+                for (int64_t from = -1; from < t.n; from += from < 0 ? 1 : t.n / 2) {
+                    reel_tensor *of[3] = { x, grid, y }, **got = from < 0 ? whole : half;
+                    for (int k = 0; k < 3 && from >= 0; k++) of[k] = reel_contiguous(reel_narrow(of[k], 0, from, t.n / 2));
+                    reel_set_requires_grad(of[0] = reel_detach(of[0]), true), reel_set_requires_grad(of[1] = reel_detach(of[1]), true);
+                    got[0] = reel_grid_sample(of[0], of[1], NULL);
+                    cr_assert(reel_grad(got, 1, of, 2, of + 2, got + 1), "%s", reel_ctx_error_message(ctx));
+                    for (int k = 0; k < 3 && from >= 0; k++) {
+                        const char *all = reel_data(whole[k]), *some = reel_data(half[k]);
+                        size_t bytes = (size_t)reel_numel(half[k]) * sizeof(float);
+                        cr_assert_eq(memcmp(all + (from ? bytes : 0), some, bytes), 0, "%d of %s", k, describe(&t));
+                    }
+                }
+            }
+        sound(ctx);
+    }
+}
+
 static int sample_for_check(void *user, reel_ctx *ctx, reel_tensor *const *in, int n_in, reel_tensor **out,
                             int capacity)
 {

@@ -17,12 +17,13 @@ typedef struct reel_sample {
     int order[3];  /* of the interpolation's derivative along x, y, z                       */
     int64_t block; /* by quads: channels to go through the points with at a time; 0: not by quads */
     int64_t row;   /* points in a row of the grid                                             */
+    bool stream;   /* results are more than caches hold: they may go past them                */
 } reel_sample;
 
 /* Numbers of `room` that sampling by quads needs for one channel, by the image's sizes, and once besides; quads are for
  * linear sampling in 2-D. The limit on the cells keeps whole numbers exact in float. */
 #define REEL_QUADS_MAX_CELLS (1 << 22)
-static inline int64_t reel_quads_pairs(const int64_t size[3]) { return 2 * (size[0] + 4) * (size[1] + 3); }
+static inline int64_t reel_quads_pairs(const int64_t size[3]) { return 2 * ((size[0] + 9) & ~(int64_t)3) * (size[1] + 3); }
 static inline int64_t reel_quads_zeros(const int64_t size[3]) { return size[0] + 64; }
 /* What the derivatives need, at any sizes, and the cells of an image that is small enough to be gone through at once.
  */
