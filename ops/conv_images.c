@@ -396,8 +396,8 @@ static double met(const reel_conv_geom *g, int i)
 /* By tiles along rows, if they have results. */
 static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winograd_tile by)
 {
-    int64_t tile = by.results;
     enum { LANES = 16 };
+    int64_t tile = by.results;
     bool fwd = kind == REEL_CONV_FORWARD, weight = kind == REEL_CONV_WEIGHT_GRAD, back = kind == REEL_CONV_INPUT_GRAD;
     double panel = LANES * (double)smaller(VECTORS, blocks(g->n, LANES)), panels = (double)blocks(g->n, (int64_t)panel);
     double pairs = (double)g->k * (double)(g->c / g->groups), in = (double)reel_conv_volume(g->in);
@@ -417,13 +417,19 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winogra
         few = tile ? 1.7 : g->stride[2] == 1 ? 1.3 : 2;
     else if (outputs < 4 && !tile) /* rows that fill a register tile */
         few = runs ? 1.7 : outputs > 1 || g->n > 2 * LANES ? 2 : 3;
-    if (tile) transforms = (outputs == 1 && !weight ? 10 : 6) * products * (from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width);
+    if (tile) {
+        double rows = from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width;
+        transforms = (outputs == 1 && !weight ? 10 : 6) * products * rows;
+    }
     bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
     double turned = panel * (0.5 * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
     double calls = weight ? 0 : (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);
-    double short_sums = taps / (double)g->kernel[2] * (double)((fwd ? g->c : g->k) / g->groups) * (double)(outputs + 2 * LANES);
-    if (tile && outputs > 1 && short_sums * (double)by.products * 4 <= 24 << 10) calls /= (double)by.products;
-    if (tile) calls *= products / (double)width;
+    if (tile) {
+        double depth = taps / (double)g->kernel[2] * (double)((fwd ? g->c : g->k) / g->groups);
+        double factors = (double)by.products * depth * (double)(outputs + 2 * LANES) * sizeof(float);
+        calls *= products / (double)width;
+        if (outputs > 1 && factors <= REEL_IMAGES_SHORT) calls /= (double)by.products;
+    }
     if (runs || (tile && outputs == 1)) calls /= 6;
     double cycles = panels * ((sums * pairs * few + transforms) * panel / LANES + 40 * calls + turned);
     if (weight) cycles += pairs * taps * 8;
@@ -431,7 +437,10 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winogra
     return 4000 + cycles / 3.6;
 }
 
-static double cost(const reel_conv_geom *g, reel_conv_pass kind) { return cost_of(g, kind, (reel_winograd_tile) { 0, 0 }); }
+static double cost(const reel_conv_geom *g, reel_conv_pass kind)
+{
+    return cost_of(g, kind, (reel_winograd_tile) { 0, 0 });
+}
 
 const reel_conv_impl reel_conv_images = { .name = "images", .supports = supports, .cost = cost, .run = run };
 
@@ -439,8 +448,8 @@ const reel_conv_impl reel_conv_images = { .name = "images", .supports = supports
 
 static bool supports_rows(const reel_conv_geom *g, reel_conv_pass kind)
 {
-    return reel_winograd_tile_of(g->kernel[2]).results > 0 && g->stride[2] == 1 && g->dilation[2] == 1 && g->pad[2] < g->kernel[2] &&
-           supports(g, kind);
+    return reel_winograd_tile_of(g->kernel[2]).results > 0 && g->stride[2] == 1 && g->dilation[2] == 1 &&
+           g->pad[2] < g->kernel[2] && supports(g, kind);
 }
 
 static double cost_rows(const reel_conv_geom *g, reel_conv_pass kind)

@@ -9,6 +9,9 @@
 #include <reel/ops/kernels/winograd_rows.h>
 #include <reel/ops/turned.h>
 
+/* Bytes of all factors of the sums of a tile that the first cache holds. */
+#define REEL_IMAGES_SHORT (24 << 10)
+
 /* Bytes of turned images at a time. */
 #define REEL_IMAGES_BYTES ((int64_t)8 << 20)
 
@@ -50,8 +53,9 @@ bool reel_images_turn_all(const reel_images_turn *turn);
 void reel_images_unpack_taps(int64_t points, int64_t images, const uint8_t *taps, int64_t panel, uint8_t *to,
                              int64_t apart);
 
-/* conv_images_rows.c. G, [tap][product]: the power of each product's point over what B^T leaves out, which is the product of
- * its differences to the other points; the last tap's at infinity. B^T has the first with the sign that makes G's positive. */
+/* conv_images_rows.c. G, [tap][product]: the power of each product's point over what B^T leaves out, which is the product
+ * of its differences to the other points; the last tap's at infinity. B^T's first row has the sign that makes G's
+ * positive. */
 #define REEL_IMAGES_TAPS 7
 typedef struct reel_images_powers {
     int64_t taps, products;
@@ -60,9 +64,10 @@ typedef struct reel_images_powers {
 
 void reel_images_fill_powers(int64_t taps, int64_t products, reel_images_powers *powers);
 
-/* G w: products[q * apart + r] of taps weight[from[r] + tap[t]], of which those with tap[t] < 0 are zero, for r < count. */
-void reel_images_filter(size_t size, int64_t count, const reel_images_powers *powers, const int64_t *from, const int64_t *tap,
-                        const void *weight, void *products, int64_t apart);
+/* G w: products[q * apart + r] of taps weight[from[r] + tap[t]], of which those with tap[t] < 0 are zero, for
+ * r < count. */
+void reel_images_filter(size_t size, int64_t count, const reel_images_powers *powers, const int64_t *from,
+                        const int64_t *tap, const void *weight, void *products, int64_t apart);
 
 /* G^T z: weight[r * taps + t] of products[q * apart + r], for r < count. */
 void reel_images_taps(size_t size, int64_t count, const reel_images_powers *powers, const void *products, int64_t apart,

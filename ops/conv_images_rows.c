@@ -37,8 +37,8 @@ void reel_images_fill_powers(int64_t taps, int64_t products, reel_images_powers 
         }                                                                                                              \
     }
 
-void reel_images_filter(size_t size, int64_t count, const reel_images_powers *powers, const int64_t *from, const int64_t *tap,
-                        const void *weight, void *products, int64_t apart)
+void reel_images_filter(size_t size, int64_t count, const reel_images_powers *powers, const int64_t *from,
+                        const int64_t *tap, const void *weight, void *products, int64_t apart)
 {
     if (size == sizeof(float))
         FILTER(float)
@@ -161,11 +161,12 @@ static void multiply_row(const reel_images_pass *p, const reel_gemm *gemm)
                                                .c = gemm->c });
 }
 
-/* Whether all factors of a tile's sums fit the first cache, so that it goes from source to results at once. */
+/* Whether a tile goes from source to results at once. */
 static bool sums_are_short(const reel_images_pass *p)
 {
     int64_t factors = p->tile.products * p->depth * (p->outputs + p->k.panel) * (int64_t)p->k.size;
-    return p->k.rows->line && !p->adjoint && p->outputs >= REEL_WINOGRAD_LINE && p->k.panel == 2 * p->k.lanes && factors <= 24 << 10;
+    return p->k.rows->line && !p->adjoint && p->outputs >= REEL_WINOGRAD_LINE && p->k.panel == 2 * p->k.lanes &&
+           factors <= REEL_IMAGES_SHORT;
 }
 
 static void multiply_lines(const reel_images_band *b, const row_sums *sums)

@@ -15,8 +15,8 @@ reel_images_kernels reel_images_kernels_for(const reel_exec *exec, const reel_co
     return k;
 }
 
-/* Channels of products lie 39/64 of a page apart, beside whole pages: the rows of all that a result row meets at once would
- * share a few sets of the first cache where a channel is whole pages, as of 24 or 12 rows it is. */
+/* Channels of products lie 39/64 of a page apart, beside whole pages: the rows of all that a result row meets at once
+ * would share a few sets of the first cache where a channel is whole pages, as of 24 or 12 rows it is. */
 int64_t reel_images_points(const reel_images_turn *t)
 {
     enum { PAGE = 4096, APART = 39 * 64 };

@@ -7,7 +7,8 @@
 enum { SHARES = 16, CHUNKS = 32, OUTPUTS = 4, LINES_BYTES = 12 << 10 };
 
 /* Panel i of the images that are turned at a time is added to share i % shares of the sums, of which there are as many as
- * keep workers busy. Along rows of Winograd's products there is a sum for each of them, and taps come of them in the end. */
+ * keep workers busy. Along rows of Winograd's products there is a sum for each of them, and taps come of them in the
+ * end. */
 typedef struct weights {
     reel_images_kernels k;
     const reel_conv_geom *g;
@@ -49,7 +50,8 @@ static void dot_chunk(void *arg, int64_t chunk, int worker)
     int64_t plane = p->extent[0] * p->extent[1] * p->x_line;
     dot.fresh = p->fresh;
     for (int64_t panel = share; panel < p->panels; panel += p->shares) {
-        const void *gy = at(p->gy, (panel * g->k + k) * p->gy_channel + product * out[0] * out[1] * p->gy_line, p->k.size);
+        int64_t of_product = out[0] * out[1] * p->gy_line;
+        const void *gy = at(p->gy, (panel * g->k + k) * p->gy_channel + product * of_product, p->k.size);
         const void *x = at(p->x, (panel * g->c + group * p->c) * p->x_channel + product * plane, p->k.size);
         for (int64_t i = 0; i < calls; i++) {
             int64_t z = joined ? i : i / out[1], y = joined ? 0 : i % out[1];

@@ -2,9 +2,9 @@
 // Winograd's F(m, r) along rows of points: m results by r taps from m + r - 1 products.
 //
 // y = A^T [(G w) * (B^T d)] (Lavin & Gray 2015, eq. 5) at the points 0, +-1, +-2, +-1/2 and infinity for eight products,
-// F(6, 3) and F(4, 5), and with +-3/4 for the ten of F(4, 7); B^T depends on the points alone. Of the pairs tried as the
-// fourth, +-3/4 errs least. Vectors run over a panel of images, so that rows may be as short as they like, or along the rows of
-// a picture whose columns are the rows of points, by F(9 - r, r) for r = 2 to 7.
+// F(6, 3) and F(4, 5), and with +-3/4 for the ten of F(4, 7); B^T depends on the points alone. Of the pairs tried as
+// the fourth, +-3/4 errs least. Vectors run over a panel of images, so that rows may be as short as they like, or along
+// the rows of a picture whose columns are the rows of points, by F(9 - r, r) for r = 2 to 7.
 #ifndef REEL_OPS_KERNELS_WINOGRAD_ROWS_H
 #define REEL_OPS_KERNELS_WINOGRAD_ROWS_H
 
