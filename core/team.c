@@ -12,7 +12,7 @@
  * nothing: on a busy machine a job takes what it would take alone. That is why this is not OpenMP, whose regions end when
  * every thread of the team has come by. */
 
-enum { MOST_MEMBERS = 255, TURNS = 64, PAUSES = 128 };
+enum { MOST_MEMBERS = 255, TURNS = 64, LOOKS = 16, PAUSES = 8 };
 
 static struct team {
     pthread_mutex_t lock; /* members are made, sleep and end under it */
@@ -51,14 +51,16 @@ static void work(int worker)
     for (int64_t chunk; (chunk = atomic_fetch_add(&team.next, 1)) < team.chunks;) team.task(team.arg, chunk, worker);
 }
 
-/* The number of a job not seen before, 0 when the team ends. Looks for one for a while, giving way to others in between,
+/* The number of a job not seen before, 0 when the team ends. Looks for one often for a while, giving way to others in between,
  * since the next job of a play is near; then sleeps. */
 static uint64_t await_job(uint64_t seen)
 {
     uint64_t job;
     for (int turn = 0; turn < TURNS; turn++) {
-        if ((job = atomic_load(&team.open)) != 0 && job != seen) return job;
-        pause_a_little();
+        for (int look = 0; look < LOOKS; look++) {
+            if ((job = atomic_load(&team.open)) != 0 && job != seen) return job;
+            pause_a_little();
+        }
         sched_yield();
     }
     pthread_mutex_lock(&team.lock);
@@ -105,8 +107,10 @@ static void grow(int wanted)
 static void await_members(void)
 {
     for (int turn = 0; turn < TURNS; turn++) {
-        if (atomic_load(&team.inside) == 0) return;
-        pause_a_little();
+        for (int look = 0; look < LOOKS; look++) {
+            if (atomic_load(&team.inside) == 0) return;
+            pause_a_little();
+        }
         if (turn > 4) sched_yield();
     }
     pthread_mutex_lock(&team.lock);
