@@ -465,7 +465,8 @@ reel_dataset *reel_dataset_csv(reel_ctx *ctx, const char *path, const reel_csv_o
     char *text = reel_file_read(ctx, path, &size);
     if (!text) return NULL;
     reel_dataset *data = NULL;
-    csv_reader csv = { .ctx = ctx, .path = path, .at = text, .delimiter = opts->delimiter ? opts->delimiter : ',' };
+    bool marked = strncmp(text, "\xEF\xBB\xBF", 3) == 0; /* UTF-8's mark, as spreadsheets write it */
+    csv_reader csv = { .ctx = ctx, .path = path, .at = text + 3 * marked, .delimiter = opts->delimiter ? opts->delimiter : ',' };
     /* Numbers in files have a point, whatever the program's locale has. */
     locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0), before = plain ? uselocale(plain) : (locale_t)0;
     if (strlen(text) != size) {

@@ -285,6 +285,9 @@ static bool complex_fft(const char *name, bool inverse, reel_tensor *re, reel_te
                         reel_tensor **out_re, reel_tensor **out_im)
 {
     request r = { .name = name };
+    reel_tensor *unasked;
+    if (!out_re) out_re = &unasked;
+    if (!out_im) out_im = &unasked;
     *out_re = *out_im = NULL;
     if (!re || !check_parts(name, re, im) || !read_request(&r, re, opts, inverse, false)) return false;
     REEL_COMPOSITE(reel_ctx_of(re))
@@ -311,6 +314,9 @@ bool reel_ifft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *opts, reel
 bool reel_rfft(reel_tensor *x, const reel_fft_opts *opts, reel_tensor **out_re, reel_tensor **out_im)
 {
     request r = { .name = "rfft" };
+    reel_tensor *unasked;
+    if (!out_re) out_re = &unasked;
+    if (!out_im) out_im = &unasked;
     *out_re = *out_im = NULL;
     if (!x || !check_parts(r.name, x, NULL) || !read_request(&r, x, opts, false, false)) return false;
     REEL_COMPOSITE(reel_ctx_of(x))

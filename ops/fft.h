@@ -20,7 +20,7 @@ typedef struct reel_fft_opts {
     reel_fft_norm norm;
 } reel_fft_opts;
 
-/* Complex transform and its inverse. `im` may be NULL (zero); out_re and out_im get the pair. false on error. */
+/* Complex transform and its inverse. `im` may be NULL (zero); out_re and out_im, unless NULL, get the pair. false on error. */
 REEL_API bool reel_fft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *opts, reel_tensor **out_re,
                        reel_tensor **out_im);
 REEL_API bool reel_ifft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *opts, reel_tensor **out_re,

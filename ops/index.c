@@ -163,7 +163,7 @@ static bool scatter(const reel_play *play, const reel_buffer *index, const reel_
     job.from = src->data;
     int last = job.ndim - 1;
     if (job.axis == 0 && last > 0) {
-        job.column_each = (1 << 14) / job.rows + 16;
+        job.column_each = (1 << 14) / job.rows + 64; // fewer make too short runs of every row
         reel_parallel(play->exec, (job.shape[last] + job.column_each - 1) / job.column_each, scatter_columns_chunk,
                       &job);
         return true;

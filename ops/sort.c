@@ -51,19 +51,19 @@ typedef struct item {
 static uint64_t key_f32(float x)
 {
     uint32_t bits;
-    x = x == 0 ? 0 : x;
+    x += 0; // of both zeros the positive one
     memcpy(&bits, &x, sizeof bits);
     if (x != x) return UINT32_MAX;
-    return bits >> 31 ? (uint32_t)~bits : bits | 1u << 31;
+    return bits ^ (-(bits >> 31) | 1u << 31); // signs come in no order that a branch could foresee
 }
 
 static uint64_t key_f64(double x)
 {
     uint64_t bits;
-    x = x == 0 ? 0 : x;
+    x += 0;
     memcpy(&bits, &x, sizeof bits);
     if (x != x) return UINT64_MAX;
-    return bits >> 63 ? ~bits : bits | 1ull << 63;
+    return bits ^ (-(bits >> 63) | 1ull << 63);
 }
 
 static int key_bytes(reel_dtype dtype)
@@ -99,6 +99,19 @@ static void insertion_sort(item *items, int64_t n)
     for (int64_t i = 1; i < n; i++) {
         item moving = items[i];
         int64_t at = i;
+        for (; at > 0 && items[at - 1].key > moving.key; at--) items[at] = items[at - 1];
+        items[at] = moving;
+    }
+}
+
+// Puts the `kept` least items in front, in order; of equal ones the earlier.
+static void select_least(item *items, int64_t n, int64_t kept)
+{
+    insertion_sort(items, kept);
+    for (int64_t i = kept; i < n; i++) {
+        item moving = items[i];
+        if (moving.key >= items[kept - 1].key) continue;
+        int64_t at = kept - 1;
         for (; at > 0 && items[at - 1].key > moving.key; at--) items[at] = items[at - 1];
         items[at] = moving;
     }
@@ -146,8 +159,8 @@ static void sort_line(const job *j, int64_t line, item *items)
     char *values = j->values + (o * j->kept * j->inner + i) * element;
     int64_t *indices = j->indices + o * j->kept * j->inner + i;
     load(items, x, j->dtype, j->size, j->inner, j->descending);
-    if (j->size <= INSERTION)
-        insertion_sort(items, j->size);
+    if (j->size <= INSERTION || j->kept <= INSERTION)
+        select_least(items, j->size, j->kept);
     else
         items = radix_sort(items, items + j->size, j->size, key_bytes(j->dtype));
     for (int64_t k = 0; k < j->kept; k++) {

@@ -230,7 +230,7 @@ Test(data, reads_lines_of_numbers, .init = set_up, .fini = tear_down)
     cr_expect(x[0] == 3 && x[1] == 400 && y == 7);
     reel_dataset_free(data);
     data =
-        reel_dataset_csv(ctx, write_text("s.csv", "1;2;3"), &(reel_csv_opts) { .delimiter = ';', .no_header = true });
+        reel_dataset_csv(ctx, write_text("s.csv", "\xEF\xBB\xBF" "1;2;3"), &(reel_csv_opts) { .delimiter = ';', .no_header = true });
     cr_assert(data, "%s", reel_ctx_error_message(ctx));
     cr_expect_eq(reel_dataset_fields(data), 1);
     cr_expect(reel_shape_equal(reel_dataset_field(data, 0).shape, REEL_SHAPE(3)));

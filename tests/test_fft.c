@@ -166,6 +166,10 @@ Test(fft, the_last_axis_is_the_default)
     free(values);
     cr_assert(reel_fft(x, NULL, &(reel_fft_opts) { .n_sizes = 2, .sizes = { 2, 2 } }, &re, &im));
     cr_assert_eq(reel_data_f64(re)[0], 11);
+    reel_tensor *alone, *part;
+    cr_assert(reel_fft(x, NULL, NULL, &alone, NULL) && reel_rfft(x, NULL, NULL, &part));
+    cr_assert_eq(reel_data_f64(alone)[1], -1);
+    cr_assert_eq(reel_data_f64(part)[1], 0);
     reel_ctx_free(ctx);
 }
 
