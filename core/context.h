@@ -78,7 +78,8 @@ REEL_API reel_guard reel_no_grad_guard(reel_ctx *ctx);
 REEL_API void reel_no_grad_guard_end(reel_guard *guard);
 
 /* REEL_SCOPE(ctx) { ... } ends its scope however the block is left: at its end, by return, break, continue or goto.
- * break and continue leave the block only, since it is a loop of one turn. */
+ * break and continue leave the block only, since it is a loop of one turn, and of none when `ctx` is NULL: a variable that
+ * the block sets for what follows needs a value before. */
 #define REEL_SCOPE(ctx) REEL_GUARDED_(reel_scope_guard, ctx, __LINE__)
 
 /* REEL_NO_GRAD(ctx) { ... }: what is recorded inside takes no part in differentiation. */

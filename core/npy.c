@@ -203,6 +203,7 @@ size_t reel_npy_header(reel_tensor *x, unsigned char header[REEL_NPY_HEADER])
 
 bool reel_npy_write(reel_ctx *ctx, const char *path, reel_tensor *x)
 {
+    if (!x) reel_fail(ctx, REEL_ERROR_CONTEXT, "npy_write: the tensor is missing (NULL)");
     if (!x || reel_ctx_error(ctx)) return false;
     unsigned char header[REEL_NPY_HEADER];
     size_t length = reel_npy_header(x, header), bytes = (size_t)reel_numel(x) * reel_dtype_size(reel_dtype_of(x));

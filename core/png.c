@@ -232,6 +232,7 @@ static bool check(reel_ctx *ctx, const char *path, reel_tensor *x, const int64_t
 
 bool reel_png_write(reel_ctx *ctx, const char *path, reel_tensor *picture)
 {
+    if (!picture) reel_fail(ctx, REEL_ERROR_CONTEXT, "png_write: the picture is missing (NULL)");
     if (!picture || reel_ctx_error(ctx)) return false;
     int ndim = reel_ndim(picture);
     bool planar = ndim == 3;
@@ -242,6 +243,7 @@ bool reel_png_write(reel_ctx *ctx, const char *path, reel_tensor *picture)
 
 bool reel_png_write_grid(reel_ctx *ctx, const char *path, reel_tensor *pictures, int columns, int gap)
 {
+    if (!pictures) reel_fail(ctx, REEL_ERROR_CONTEXT, "png_write_grid: the pictures are missing (NULL)");
     if (!pictures || reel_ctx_error(ctx)) return false;
     int ndim = reel_ndim(pictures);
     int64_t size[4] = { reel_size(pictures, 0), ndim == 4 ? reel_size(pictures, 1) : 1, reel_size(pictures, -2),

@@ -28,7 +28,7 @@ bool reel_pointwise_infer_masked(reel_infer *infer)
 {
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     if (reel_dtype_of(infer->in[0]) != REEL_BOOL)
-        return reel_infer_fail(infer, REEL_ERROR_DTYPE, "the mask is %s, not bool",
+        return reel_infer_fail(infer, REEL_ERROR_DTYPE, "the mask is %s, not bool (reel_ne_scalar(mask, 0) makes one)",
                                reel_dtype_name(reel_dtype_of(infer->in[0])));
     reel_infer values = *infer;
     values.in++;

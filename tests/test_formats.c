@@ -186,6 +186,10 @@ Test(npy, gives_back_every_dtype_and_shape, .init = set_up, .fini = tear_down)
             if (k < 3) cr_assert_eq(memcmp(reel_data(y), bytes, 12 * reel_dtype_size((reel_dtype)dtype)), 0);
         }
     }
+    cr_assert_not(reel_npy_write(ctx, in_folder("none.npy"), NULL));
+    expect_error(REEL_ERROR_CONTEXT, "the tensor is missing");
+    cr_assert_not(reel_png_write(ctx, in_folder("none.png"), NULL));
+    expect_error(REEL_ERROR_CONTEXT, "the picture is missing");
     cr_assert(reel_npy_write(ctx, in_folder("x.npy"), reel_scalar(ctx, REEL_F32, 2.5)));
     cr_assert_eq(reel_item(reel_npy_read(ctx, in_folder("x.npy"))), 2.5);
 }
