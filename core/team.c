@@ -51,8 +51,8 @@ static void work(int worker)
     for (int64_t chunk; (chunk = atomic_fetch_add(&team.next, 1)) < team.chunks;) team.task(team.arg, chunk, worker);
 }
 
-/* The number of a job not seen before, 0 when the team ends. Looks for one often for a while, giving way to others in between,
- * since the next job of a play is near; then sleeps. */
+/* The number of a job not seen before, 0 when the team ends. Looks for one often for a while, giving way to others in
+ * between, since the next job of a play is near; then sleeps. */
 static uint64_t await_job(uint64_t seen)
 {
     uint64_t job;
