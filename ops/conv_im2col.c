@@ -6,6 +6,8 @@
 #include <reel/ops/conv_algo.h>
 #include <reel/ops/kernels/conv.h>
 #include <reel/ops/kernels/gemm.h>
+#include <reel/ops/sizes.h>
+#include <string.h>
 
 enum {
     DEPTH = 512,
@@ -17,13 +19,6 @@ enum {
     SHARED_DEPTH = 64,         /* of columns whose panels images may share, */
     SHARED_GANG = 7            /* and panels of a unit then */
 };
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static void *at(const void *base, int64_t index, reel_dtype dtype)
-{
-    return (char *)base + index * (dtype == REEL_F32 ? 4 : 8);
-}
 
 /* Tables 0, 1, 2 … and 0, s, 2s … for operands that are packed. */
 static int64_t *steps(const reel_exec *exec, int64_t count, int64_t step)
@@ -37,7 +32,7 @@ static int64_t *steps(const reel_exec *exec, int64_t count, int64_t step)
 typedef struct product {
     const reel_gemm_kernels_of *gemm;
     const reel_conv_kernels_of *conv;
-    reel_dtype dtype;
+    size_t size; /* of an element */
     reel_conv_columns columns;
     reel_conv_places places;
     const void *weight; /* [groups][outputs][depth] */
@@ -73,16 +68,16 @@ static void product_straight(const product *p, const reel_conv_columns *columns,
                              int64_t width, reel_gemm gemm, void *scratch)
 {
     int64_t size = p->places.grid[2], step = p->panel;
-    void *sums = at(scratch, p->depth * p->ld, p->dtype);
+    void *sums = at(scratch, p->depth * p->ld, p->size);
     p->conv->pack(columns, q0, (int)width, 0, p->depth, scratch, p->ld);
-    if (p->depth * p->ld * (int64_t)reel_dtype_size(p->dtype) <= FIRST_CACHE) step = p->gang * p->panel;
+    if (p->depth * p->ld * (int64_t)p->size <= FIRST_CACHE) step = p->gang * p->panel;
     for (int64_t q = 0, here; q < width; q += here) {
         int64_t n = (q0 + q) / size, point = (q0 + q) % size, left = smaller(size - point, width - q);
-        void *b = at(scratch, q, p->dtype);
+        void *b = at(scratch, q, p->size);
         here = smaller(step, left);
         if (here < width - q) here = here / p->panel * p->panel; /* whole panels, unless they are the last */
         if (here > 0) {
-            multiply_columns(p, &gemm, here, b, at(places->dst, n * places->dst_n + point, p->dtype), places->dst_c);
+            multiply_columns(p, &gemm, here, b, at(places->dst, n * places->dst_n + point, p->size), places->dst_c);
             continue;
         }
         here = smaller(p->panel, width - q);
@@ -101,13 +96,13 @@ static void product_unit(const product *p, int64_t unit, char *scratch)
     int64_t of_domain = p->panels / p->domains, domain = panel / of_domain, in_domain = panel % of_domain * gang;
     int64_t q0 = domain * p->cols + in_domain, o0 = block * p->of_block, width = smaller(p->cols - in_domain, gang);
     reel_conv_columns columns = p->columns;
-    columns.src = at(columns.src, group * p->src_group, p->dtype);
+    columns.src = at(columns.src, group * p->src_group, p->size);
     reel_conv_places places = p->places;
-    places.dst = at(places.dst, group * p->dst_group + o0 * places.dst_c, p->dtype);
-    const void *bias = p->epilogue->bias ? at(p->epilogue->bias, group * p->outputs + o0, p->dtype) : NULL;
+    places.dst = at(places.dst, group * p->dst_group + o0 * places.dst_c, p->size);
+    const void *bias = p->epilogue->bias ? at(p->epilogue->bias, group * p->outputs + o0, p->size) : NULL;
     reel_gemm gemm = { .rows = smaller(p->outputs - o0, p->of_block),
                        .depth = p->depth,
-                       .a = at(p->weight, (group * p->outputs + o0) * p->depth, p->dtype),
+                       .a = at(p->weight, (group * p->outputs + o0) * p->depth, p->size),
                        .lda = p->depth,
                        .a_off = p->unit,
                        .b_off = p->panel_rows };
@@ -119,13 +114,13 @@ static void product_unit(const product *p, int64_t unit, char *scratch)
     }
     const void *weight = gemm.a;
     gemm.b = scratch;
-    gemm.c = at(scratch, DEPTH * p->panel, p->dtype);
+    gemm.c = at(scratch, DEPTH * p->panel, p->size);
     gemm.ldc = p->panel;
     gemm.vectors = (int)blocks(width, p->gemm->lanes);
     gemm.cols = gemm.vectors * p->gemm->lanes; /* what lies behind `width` is never read */
     for (int64_t r = 0; r < p->depth; r += DEPTH) {
         gemm.depth = smaller(p->depth - r, DEPTH);
-        gemm.a = at(weight, r, p->dtype);
+        gemm.a = at(weight, r, p->size);
         p->conv->pack(&columns, q0, (int)width, r, r + gemm.depth, scratch, p->panel);
         p->gemm->multiply(&gemm);
         gemm.flags = REEL_GEMM_ADD;
@@ -163,7 +158,7 @@ static void pack_flipped(void *arg, int64_t chunk, int worker)
     if (reel_conv_volume(g->kernel) == 1) { /* a transpose, some rows at a time */
         int64_t rows = smaller(c_per - c, FLIPPED_ROWS), from = group * k_per * c_per + c;
         if (c % FLIPPED_ROWS == 0)
-            s->p.gemm->transpose(k_per, rows, at(s->weight, from, g->dtype), c_per, at(s->packed, at_packed, g->dtype), k_per);
+            s->p.gemm->transpose(k_per, rows, at(s->weight, from, s->p.size), c_per, at(s->packed, at_packed, s->p.size), k_per);
         return;
     }
     for (int64_t k = 0; k < k_per; k++) {
@@ -173,10 +168,7 @@ static void pack_flipped(void *arg, int64_t chunk, int worker)
                 for (int64_t t = 0; t < gather->taps[2]; t++, at_packed++) {
                     int64_t i = from + (gather->tap[0][a] * g->kernel[1] + gather->tap[1][b]) * g->kernel[2] +
                                 gather->tap[2][t];
-                    if (g->dtype == REEL_F32)
-                        ((float *)s->packed)[at_packed] = ((const float *)s->weight)[i];
-                    else
-                        ((double *)s->packed)[at_packed] = ((const double *)s->weight)[i];
+                    memcpy(at(s->packed, at_packed, s->p.size), at(s->weight, i, s->p.size), s->p.size);
                 }
     }
 }
@@ -210,18 +202,18 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
         p->places.grid[2] = p->places.size[2] = volume;
     }
     if (s->kind == REEL_CONV_INPUT_GRAD) reel_parallel(s->exec, g->c, pack_flipped, (void *[]) { s, (void *)gather });
-    int64_t most = smaller(REEL_CONV_PANEL, PACKED_BYTES / (p->depth * (int64_t)reel_dtype_size(g->dtype))) / p->panel;
+    int64_t most = smaller(REEL_CONV_PANEL, PACKED_BYTES / (p->depth * (int64_t)p->size)) / p->panel;
     p->gang = p->straight ? smaller(most, blocks(p->cols, p->panel)) : 1;
     if (p->gang < 1) p->gang = 1;
     if (p->straight && p->gang > 1) {
         int64_t panels = blocks(p->cols, p->panel), gangs = blocks(panels, by_image ? p->gang : smaller(p->gang, SHARED_GANG));
         p->gang = blocks(panels, gangs);
     }
-    int64_t line = 64 / (int64_t)reel_dtype_size(g->dtype); /* an odd number of lines: rows fall into all sets of a cache */
+    int64_t line = 64 / (int64_t)p->size; /* an odd number of lines: rows fall into all sets of a cache */
     p->ld = p->straight ? (blocks(p->gang * p->panel, line) | 1) * line : p->panel;
     p->panel_rows = steps(s->exec, DEPTH, p->ld);
     size_t columns = (size_t)(p->straight ? p->depth * p->ld + p->outputs * p->panel : (DEPTH + OUTPUTS) * p->panel);
-    size_t scratch = (columns * reel_dtype_size(g->dtype) + 63) / 64 * 64;
+    size_t scratch = (columns * p->size + 63) / 64 * 64;
     if (scratch > p->scratch_size) { /* residues of a stride after the first mostly need no more */
         p->scratch_size = scratch;
         p->scratch = reel_scratch(s->exec, reel_bytes(scratch, (size_t)s->exec->threads));
@@ -243,7 +235,7 @@ static bool gather(const reel_exec *exec, const reel_conv_call *call)
     bool fwd = call->pass == REEL_CONV_FORWARD;
     gather_pass s = { .exec = exec, .g = g, .kind = call->pass, .weight = call->b };
     product *p = &s.p;
-    p->dtype = g->dtype;
+    p->size = reel_dtype_size(g->dtype);
     p->gemm = reel_gemm_of(exec->isa, g->dtype);
     p->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
     p->groups = g->groups;
@@ -279,6 +271,7 @@ typedef struct weights {
     const reel_gemm_kernels_of *gemm;
     const reel_conv_kernels_of *conv;
     const reel_conv_geom *g;
+    size_t size; /* of an element */
     reel_conv_columns columns;
     const void *gy;
     void *gw, *sums;
@@ -295,15 +288,14 @@ static void transpose_gy(const weights *s, int64_t group, int64_t q0, int64_t q1
 {
     const reel_conv_geom *g = s->g;
     int64_t volume = reel_conv_volume(g->out), vectors = blocks(width, s->gemm->lanes);
-    size_t size = reel_dtype_size(g->dtype);
     for (int64_t q = q0; q < q1 && width < vectors * s->gemm->lanes; q++)
         for (int64_t k = width; k < vectors * s->gemm->lanes; k++)
-            for (size_t b = 0; b < size; b++) ((char *)to)[((size_t)((q - q0) * s->panel + k)) * size + b] = 0;
+            for (size_t b = 0; b < s->size; b++) ((char *)to)[((size_t)((q - q0) * s->panel + k)) * s->size + b] = 0;
     while (q0 < q1) {
         int64_t n = q0 / volume, p = q0 % volume, length = smaller(volume - p, q1 - q0);
-        const void *from = at(s->gy, (n * g->k + group * s->k_per + k0) * volume + p, g->dtype);
+        const void *from = at(s->gy, (n * g->k + group * s->k_per + k0) * volume + p, s->size);
         s->gemm->transpose(width, length, from, volume, to, s->panel);
-        to = at(to, length * s->panel, g->dtype);
+        to = at(to, length * s->panel, s->size);
         q0 += length;
     }
 }
@@ -317,10 +309,10 @@ static void weights_chunk(void *arg, int64_t chunk, int worker)
     int64_t r0 = block * ROWS, rows = smaller(s->depth - r0, ROWS);
     int64_t q_end = smaller(s->cols, (share + 1) * s->share);
     char *packed = s->scratch + (size_t)worker * s->scratch_size;
-    void *turned = packed + (size_t)(ROWS * REEL_CONV_PANEL) * reel_dtype_size(g->dtype);
-    void *sums = at(s->sums, ((share * g->groups + group) * s->depth + r0) * s->k_padded, g->dtype);
+    void *turned = packed + (size_t)(ROWS * REEL_CONV_PANEL) * s->size;
+    void *sums = at(s->sums, ((share * g->groups + group) * s->depth + r0) * s->k_padded, s->size);
     reel_conv_columns columns = s->columns;
-    columns.src = at(columns.src, group * (g->c / g->groups) * columns.src_c, g->dtype);
+    columns.src = at(columns.src, group * (g->c / g->groups) * columns.src_c, s->size);
     bool add = false;
     for (int64_t q = share * s->share; q < q_end; q += REEL_CONV_PANEL, add = true) {
         int64_t count = smaller(q_end - q, REEL_CONV_PANEL);
@@ -336,7 +328,7 @@ static void weights_chunk(void *arg, int64_t chunk, int worker)
                                              .a_off = s->unit,
                                              .b = turned,
                                              .b_off = s->panel_rows,
-                                             .c = at(sums, k, g->dtype),
+                                             .c = at(sums, k, s->size),
                                              .ldc = s->k_padded,
                                              .vectors = vectors,
                                              .cols = vectors * s->gemm->lanes,
@@ -353,9 +345,9 @@ static void weights_finish(void *arg, int64_t chunk, int worker)
     const reel_conv_geom *g = s->g;
     int64_t block = chunk % s->row_blocks, group = chunk / s->row_blocks;
     int64_t r0 = block * ROWS, rows = smaller(s->depth - r0, ROWS), share_size = g->groups * s->depth * s->k_padded;
-    void *sums = at(s->sums, (group * s->depth + r0) * s->k_padded, g->dtype);
+    void *sums = at(s->sums, (group * s->depth + r0) * s->k_padded, s->size);
     for (int64_t share = 1; share < s->shares; share++) {
-        const void *more = at(sums, share * share_size, g->dtype);
+        const void *more = at(sums, share * share_size, s->size);
         for (int64_t i = 0; i < rows * s->k_padded; i++) {
             if (g->dtype == REEL_F32)
                 ((float *)sums)[i] += ((const float *)more)[i];
@@ -363,7 +355,7 @@ static void weights_finish(void *arg, int64_t chunk, int worker)
                 ((double *)sums)[i] += ((const double *)more)[i];
         }
     }
-    void *to = at(s->gw, group * s->k_per * s->depth + r0, g->dtype);
+    void *to = at(s->gw, group * s->k_per * s->depth + r0, s->size);
     s->gemm->transpose(rows, s->k_per, sums, s->k_padded, to, s->depth);
 }
 
@@ -395,7 +387,7 @@ static bool run_weights(void *arg, const reel_conv_gather *gather)
     s->share = blocks(blocks(s->cols, wanted), REEL_CONV_PANEL) * REEL_CONV_PANEL;
     s->shares = blocks(s->cols, s->share);
     size_t sums = reel_bytes((size_t)(s->shares * g->groups), reel_bytes((size_t)s->depth, (size_t)s->k_padded));
-    s->sums = reel_scratch(pass->exec, reel_bytes(sums, reel_dtype_size(g->dtype)));
+    s->sums = reel_scratch(pass->exec, reel_bytes(sums, s->size));
     if (!s->sums) return false;
     reel_parallel(pass->exec, s->shares * g->groups * s->row_blocks, weights_chunk, s);
     reel_parallel(pass->exec, g->groups * s->row_blocks, weights_finish, s);
@@ -408,6 +400,7 @@ static bool weight_grad(const reel_exec *exec, const reel_conv_call *call)
     weights_pass pass = { .exec = exec };
     weights *s = &pass.s;
     s->g = g;
+    s->size = reel_dtype_size(g->dtype);
     s->gemm = reel_gemm_of(exec->isa, g->dtype);
     s->conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype);
     s->gy = call->b;
@@ -418,7 +411,7 @@ static bool weight_grad(const reel_exec *exec, const reel_conv_call *call)
     s->columns.src_n = g->c * s->columns.src_c;
     s->unit = steps(exec, REEL_CONV_PANEL, 1);
     s->panel_rows = steps(exec, REEL_CONV_PANEL, s->panel);
-    s->scratch_size = (size_t)(REEL_CONV_PANEL * (ROWS + s->panel)) * reel_dtype_size(g->dtype);
+    s->scratch_size = (size_t)(REEL_CONV_PANEL * (ROWS + s->panel)) * s->size;
     s->scratch = reel_scratch(exec, reel_bytes(s->scratch_size, (size_t)exec->threads));
     if (!s->unit || !s->panel_rows || !s->scratch) return false;
     return reel_conv_gathers(exec, g, REEL_CONV_FORWARD, run_weights, &pass);
