@@ -24,7 +24,7 @@ typedef enum reel_conv_algo {
     REEL_CONV_FFT,       /* products of spectra                                           */
     REEL_CONV_IMAGES,    /* direct, with vectors along the images of a batch              */
     REEL_CONV_WINOGRAD_ROWS, /* the same with F(6, 3), F(4, 5) or F(2, 7) along rows      */
-    REEL_CONV_WINOGRAD_COLUMNS /* F(9 - r, r) along columns: input gradients with strides */
+    REEL_CONV_WINOGRAD_COLUMNS /* F(9 - r, r) along columns, of any stride                */
 } reel_conv_algo;
 
 typedef enum reel_conv_padding {

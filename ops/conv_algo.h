@@ -76,8 +76,8 @@ typedef struct reel_conv_impl {
 } reel_conv_impl;
 
 extern const reel_conv_impl reel_conv_naive, reel_conv_direct, reel_conv_depthwise, reel_conv_im2col, reel_conv_dots,
-    reel_conv_phases, reel_conv_images, reel_conv_winograd_rows, reel_conv_winograd_columns, reel_conv_winograd2,
-    reel_conv_winograd4, reel_conv_winograd6;
+    reel_conv_phases, reel_conv_images, reel_conv_winograd_rows, reel_conv_winograd_columns,
+    reel_conv_winograd_columns_forward, reel_conv_winograd2, reel_conv_winograd4, reel_conv_winograd6;
 #ifdef REEL_HAVE_FFTW
 extern const reel_conv_impl reel_conv_fft;
 #endif

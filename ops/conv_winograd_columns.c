@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Winograd's F(m, r) along columns, with vectors along rows: input gradients of strides along rows.
+// Winograd's F(m, r) along columns, with vectors along rows: input gradients of strides along rows (forward passes are
+// conv_winograd_columns_forward.c's).
 //
 // The phases of a stride (conv_phases.h) see the same cotangents, along columns as along rows: r rows of them at most,
 // fewer where a phase has fewer taps, which zeros make up for. So B^T takes rows of cotangents to the rows of eight
@@ -248,7 +249,8 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
 {
     reel_axis_phases y;
     bool there =
-        pass == REEL_CONV_INPUT_GRAD && g->in[0] == 1 && g->out[0] == 1 && g->kernel[0] == 1 && g->stride[2] > 1;
+        pass == REEL_CONV_INPUT_GRAD && g->in[0] == 1 && g->out[0] == 1 && g->kernel[0] == 1 && g->pad[0] == 0 &&
+        g->stride[2] > 1;
     for (int i = 1; i < 3; i++)
         there &=
             g->dilation[i] == 1 && g->stride[i] <= g->kernel[i] && g->pad[i] < g->kernel[i] && g->stride[i] <= SUMS;
