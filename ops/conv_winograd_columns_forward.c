@@ -33,8 +33,8 @@ typedef struct forward {
     int64_t *a_off, *b_off;    /* [input of a block][residue][tap]                                       */
     reel_images_powers powers;
     void *packed; /* [group][product][output][depth] */
-    char *
-        scratch; /* of each worker: an input's rows [residue][line], products, sums [output][product][point], results */
+    /* Of each worker: an input's rows [residue][line], products, sums [output][product][point], results. */
+    char *scratch;
     size_t scratch_size, products_at, sums_at, results_at;
 } forward;
 
