@@ -20,13 +20,9 @@ typedef struct part {
 } part;
 
 typedef struct columns {
-    const reel_exec *exec;
+    reel_images_kernels k;
     const reel_conv_geom *g;
-    const reel_gemm_kernels_of *gemm;
-    const reel_conv_kernels_of *conv;
-    const reel_winograd_rows_of *rows;
     const reel_conv_epilogue *epilogue;
-    size_t size;
     const void *gy, *weight;
     void *gx;
     int64_t inputs, outputs, sums; /* sums: rows of them */
@@ -65,7 +61,7 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
     const reel_conv_geom *g = p->g;
     int64_t group = chunk / p->outputs, o = chunk % p->outputs, volume = g->kernel[1] * g->kernel[2], tap[PRODUCTS];
     int64_t *from = (int64_t *)(p->scratch + (size_t)worker * p->scratch_size);
-    const void *weight = at(p->weight, (group * p->inputs * p->outputs + o) * volume, p->size);
+    const void *weight = at(p->weight, (group * p->inputs * p->outputs + o) * volume, p->k.size);
     for (int64_t row = o; row < p->sums; row += p->outputs) { /* of the first part */
         int64_t phase = row / p->outputs, px = phase / g->stride[1], py = phase % g->stride[1];
         for (int64_t shift = p->y.low; shift <= p->y.high; shift++) {
@@ -81,7 +77,7 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
                 for (int64_t shift = run->low; shift <= run->high; shift++)
                     from[depth++] = c * p->outputs * volume + px - p->x.base + g->pad[2] - shift * g->stride[2];
             int64_t to = group * PRODUCTS * p->of_product + q->weights + (row - q->row) * depth;
-            reel_images_filter(p->size, depth, &p->powers, from, tap, weight, at(p->packed, to, p->size),
+            reel_images_filter(p->k.size, depth, &p->powers, from, tap, weight, at(p->packed, to, p->k.size),
                                p->of_product);
         }
     }
@@ -91,21 +87,21 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
 static void multiply(const columns *p, int64_t group, int64_t c, int64_t channels, const void *block, int64_t width,
                      void *sums)
 {
-    int64_t lanes = p->gemm->lanes, vectors = blocks(width, lanes), most = p->gemm->max_vectors;
+    int64_t lanes = p->k.gemm->lanes, vectors = blocks(width, lanes), most = p->k.gemm->max_vectors;
     for (int64_t q = 0; q < PRODUCTS; q++)
         for (int64_t v = 0; v < vectors; v += most)
             for (int i = 0; i < p->x.runs; i++) {
                 const part *of = &p->part[i];
                 int64_t weights = (group * PRODUCTS + q) * p->of_product + of->weights + c * of->shifts;
                 int here = (int)smaller(vectors - v, most);
-                p->gemm->multiply(&(reel_gemm) { .rows = of->rows,
+                p->k.gemm->multiply(&(reel_gemm) { .rows = of->rows,
                                                  .depth = channels * of->shifts,
-                                                 .a = at(p->packed, weights, p->size),
+                                                 .a = at(p->packed, weights, p->k.size),
                                                  .lda = p->inputs * of->shifts,
                                                  .a_off = p->unit,
-                                                 .b = at(block, q * channels * p->source + v * lanes, p->size),
+                                                 .b = at(block, q * channels * p->source + v * lanes, p->k.size),
                                                  .b_off = of->b_off,
-                                                 .c = at(sums, (q * p->sums + of->row) * p->ld + v * lanes, p->size),
+                                                 .c = at(sums, (q * p->sums + of->row) * p->ld + v * lanes, p->k.size),
                                                  .ldc = p->ld,
                                                  .vectors = here,
                                                  .cols = here * (int)lanes,
@@ -122,13 +118,13 @@ static void weave(const columns *p, int64_t image, int64_t tile, int64_t lines, 
             end = smaller(width * g->stride[2], g->in[2] - first);
     for (int64_t row = 0; row < g->stride[1] * p->outputs; row++) {
         int64_t o = row % p->outputs, channel = image * p->outputs + o;
-        const void *bias = p->epilogue->bias ? at(p->epilogue->bias, channel % g->c, p->size) : NULL;
+        const void *bias = p->epilogue->bias ? at(p->epilogue->bias, channel % g->c, p->k.size) : NULL;
         for (int64_t i = 0; i < lines; i++) {
             int64_t y = (tile * p->tile + i) * g->stride[1] + row / p->outputs - p->y.base;
             if (y < 0 || y >= g->in[1]) continue;
-            p->conv->weave(g->stride[2], at(results, (row * p->tile + i) * p->ld, p->size),
+            p->k.conv->weave(g->stride[2], at(results, (row * p->tile + i) * p->ld, p->k.size),
                            g->stride[1] * p->outputs * p->tile * p->ld, skip, end, bias, p->epilogue->relu,
-                           at(p->gx, (channel * g->in[1] + y) * g->in[2] + first + skip, p->size));
+                           at(p->gx, (channel * g->in[1] + y) * g->in[2] + first + skip, p->k.size));
         }
     }
 }
@@ -144,11 +140,11 @@ static void tile_chunk(void *arg, int64_t chunk, int worker)
          *results = block + p->results_at;
     for (int64_t c = 0, channels; c < p->inputs; c += channels) {
         channels = smaller(p->block, p->inputs - c);
-        p->rows->image(&(reel_winograd_rows) { .tile = { p->tile, PRODUCTS },
+        p->k.rows->image(&(reel_winograd_rows) { .tile = { p->tile, PRODUCTS },
                                                .rows = channels,
                                                .tiles = 1,
                                                .panel = p->source,
-                                               .points = at(p->gy, (image * p->inputs + c) * out, p->size),
+                                               .points = at(p->gy, (image * p->inputs + c) * out, p->k.size),
                                                .points_row = out,
                                                .products = block,
                                                .width = g->out[2],
@@ -158,7 +154,7 @@ static void tile_chunk(void *arg, int64_t chunk, int worker)
         multiply(p, image % g->groups, c, channels, block, width, sums);
     }
     int64_t lines = smaller(p->tile, p->y.grid - tile * p->tile);
-    p->rows->result(&(reel_winograd_rows) { .rows = p->sums,
+    p->k.rows->result(&(reel_winograd_rows) { .rows = p->sums,
                                             .tiles = 1,
                                             .tile = { p->tile, PRODUCTS },
                                             .panel = p->ld,
@@ -172,7 +168,7 @@ static void tile_chunk(void *arg, int64_t chunk, int worker)
 /* Slices and blocks whose products and sums stay in the second cache. */
 static void cut_slices(columns *p)
 {
-    int64_t lanes = p->gemm->lanes, panel = lanes * p->gemm->max_vectors, size = (int64_t)p->size;
+    int64_t lanes = p->k.gemm->lanes, panel = lanes * p->k.gemm->max_vectors, size = (int64_t)p->k.size;
     int64_t most = larger(CACHE / ((PRODUCTS + p->tile) * p->sums * size) / panel, 1) * panel;
     p->width = p->x.grid;
     if (p->width > most) p->width = round_up(blocks(p->width, blocks(p->width, most)), panel);
@@ -192,27 +188,27 @@ static bool prepare(columns *p)
 {
     const reel_conv_geom *g = p->g;
     int64_t shifts = p->x.high - p->x.low + 1;
-    int64_t *unit = reel_scratch(p->exec, (size_t)(p->block * shifts) * sizeof *unit);
+    int64_t *unit = reel_scratch(p->k.exec, (size_t)(p->block * shifts) * sizeof *unit);
     if (!unit) return false;
     for (int64_t i = 0; i < p->block * shifts; i++) unit[i] = i;
     p->unit = unit;
     for (int i = 0; i < p->x.runs; i++) {
         const reel_shift_run *run = &p->x.run[i];
         int64_t rows = g->stride[1] * p->outputs, count = run->high - run->low + 1;
-        int64_t *off = reel_scratch(p->exec, (size_t)(p->block * count) * sizeof *off);
+        int64_t *off = reel_scratch(p->k.exec, (size_t)(p->block * count) * sizeof *off);
         if (!off) return false;
         p->part[i] = (part) { run->from * rows, (run->to - run->from) * rows, count, p->of_product, off };
         p->of_product += p->part[i].rows * p->inputs * count;
         for (int64_t c = 0; c < p->block; c++)
             for (int64_t shift = run->low; shift <= run->high; shift++) *off++ = c * p->source + p->before + shift;
     }
-    p->sums_at = (size_t)round_up(PRODUCTS * p->block * p->source, 16) * p->size;
-    p->results_at = p->sums_at + (size_t)round_up(PRODUCTS * p->sums * p->ld, 16) * p->size;
-    size_t block = p->results_at + (size_t)round_up(p->tile * p->sums * p->ld, 16) * p->size,
+    p->sums_at = (size_t)round_up(PRODUCTS * p->block * p->source, 16) * p->k.size;
+    p->results_at = p->sums_at + (size_t)round_up(PRODUCTS * p->sums * p->ld, 16) * p->k.size;
+    size_t block = p->results_at + (size_t)round_up(p->tile * p->sums * p->ld, 16) * p->k.size,
            filter = (size_t)round_up(p->inputs * shifts, 8) * sizeof(int64_t);
     p->scratch_size = block > filter ? block : filter;
-    p->scratch = reel_scratch(p->exec, reel_bytes(p->scratch_size, (size_t)p->exec->threads));
-    p->packed = reel_scratch(p->exec, reel_bytes((size_t)(g->groups * PRODUCTS * p->of_product), p->size));
+    p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
+    p->packed = reel_scratch(p->k.exec, reel_bytes((size_t)(g->groups * PRODUCTS * p->of_product), p->k.size));
     return p->scratch && p->packed;
 }
 
@@ -220,20 +216,16 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
 {
     (void)impl;
     const reel_conv_geom *g = call->g;
-    columns p = { .exec = exec,
+    columns p = { .k = reel_images_kernels_for(exec, g),
                   .g = g,
-                  .gemm = reel_gemm_of(exec->isa, g->dtype),
-                  .conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype),
-                  .rows = reel_winograd_rows_for(exec->isa, g->dtype),
                   .epilogue = call->epilogue,
-                  .size = reel_dtype_size(g->dtype),
                   .inputs = g->k / g->groups,
                   .outputs = g->c / g->groups,
                   .gy = call->a,
                   .weight = call->b,
                   .gx = call->result };
     cut_columns(g, &p.y);
-    p.x = reel_best_phases(g, g->stride[1] * p.outputs, p.gemm->lanes);
+    p.x = reel_best_phases(g, g->stride[1] * p.outputs, p.k.gemm->lanes);
     p.tile = PRODUCTS - (p.y.high - p.y.low);
     p.tiles = blocks(p.y.grid, p.tile);
     p.sums = g->stride[1] * g->stride[2] * p.outputs;

@@ -13,13 +13,9 @@
 enum { PRODUCTS = 8, DEPTH = 256, CACHE = 256 << 10, WIDTH = 256, RESIDUES = 64, TERMS = 512 };
 
 typedef struct forward {
-    const reel_exec *exec;
+    reel_images_kernels k;
     const reel_conv_geom *g;
-    const reel_gemm_kernels_of *gemm;
-    const reel_conv_kernels_of *conv;
-    const reel_winograd_rows_of *rows;
     const reel_conv_epilogue *epilogue;
-    size_t size;
     const void *x, *weight;
     void *y;
     int64_t inputs, outputs;
@@ -51,8 +47,8 @@ static void filter_chunk(void *arg, int64_t chunk, int worker)
     for (int64_t e = 0; e < g->stride[1]; e++) {
         for (int64_t t = 0; t < p->taps; t++)
             tap[t] = t * g->stride[1] + e < g->kernel[1] ? (t * g->stride[1] + e) * g->kernel[2] : -1;
-        reel_images_filter(p->size, count, &p->powers, from, tap, at(p->weight, chunk * p->inputs * volume, p->size),
-                           at(p->packed, (group * PRODUCTS * p->outputs + o) * p->depth + e * count, p->size),
+        reel_images_filter(p->k.size, count, &p->powers, from, tap, at(p->weight, chunk * p->inputs * volume, p->k.size),
+                           at(p->packed, (group * PRODUCTS * p->outputs + o) * p->depth + e * count, p->k.size),
                            p->outputs * p->depth);
     }
 }
@@ -70,16 +66,16 @@ static void transform(const forward *p, const void *x, int64_t tile, int64_t col
                                   .taps = { 1, 1, p->residues },
                                   .off = { &none, &y, off } };
     for (int64_t q = 0; q < count; q += REEL_CONV_PANEL)
-        p->conv->pack(&columns, q, (int)smaller(REEL_CONV_PANEL, count - q), 0, p->residues, at(rows, q, p->size),
+        p->k.conv->pack(&columns, q, (int)smaller(REEL_CONV_PANEL, count - q), 0, p->residues, at(rows, q, p->k.size),
                       count);
     for (int64_t e = 0; e < g->stride[1]; e++)
-        p->rows->image(&(reel_winograd_rows) { .tile = { p->tile, PRODUCTS },
+        p->k.rows->image(&(reel_winograd_rows) { .tile = { p->tile, PRODUCTS },
                                                .rows = p->residues,
                                                .tiles = 1,
                                                .panel = p->row,
                                                .points = rows,
                                                .points_row = count,
-                                               .products = at(products, e * PRODUCTS * p->residues * p->row, p->size),
+                                               .products = at(products, e * PRODUCTS * p->residues * p->row, p->k.size),
                                                .width = g->stride[1] * p->row,
                                                .height = PRODUCTS,
                                                .column = e * p->row });
@@ -90,19 +86,19 @@ static void multiply(const forward *p, int64_t group, int64_t c, int64_t channel
                      const void *products, void *sums)
 {
     const reel_conv_geom *g = p->g;
-    int64_t lanes = p->gemm->lanes, vectors = p->ld / lanes, most = p->gemm->max_vectors;
+    int64_t lanes = p->k.gemm->lanes, vectors = p->ld / lanes, most = p->k.gemm->max_vectors;
     for (int64_t q = 0; q < PRODUCTS; q++)
         for (int64_t v = 0, w; v < vectors; v += w) {
             w = rows > REEL_GEMM_ROWS || vectors - v < most ? smaller(vectors - v, most) : (vectors - v) / most * most;
             int64_t before = (w - 1) / most, weights = ((group * PRODUCTS + q) * p->outputs + o) * p->depth;
-            p->gemm->multiply(&(reel_gemm) { .rows = rows,
+            p->k.gemm->multiply(&(reel_gemm) { .rows = rows,
                                              .depth = channels * g->stride[1] * g->kernel[2],
-                                             .a = at(p->packed, weights + c * g->kernel[2], p->size),
+                                             .a = at(p->packed, weights + c * g->kernel[2], p->k.size),
                                              .lda = p->depth,
                                              .a_off = p->a_off,
-                                             .b = at(products, q * p->residues * p->row + v * lanes, p->size),
+                                             .b = at(products, q * p->residues * p->row + v * lanes, p->k.size),
                                              .b_off = p->b_off,
-                                             .c = at(sums, q * p->ld + v * lanes, p->size),
+                                             .c = at(sums, q * p->ld + v * lanes, p->k.size),
                                              .ldc = PRODUCTS * p->ld,
                                              .before = (int)before,
                                              .vectors = (int)(w - before * most),
@@ -118,18 +114,18 @@ static void finish(const forward *p, int64_t image, int64_t o, int64_t tile, int
     const reel_conv_geom *g = p->g;
     int64_t k = image % g->groups * p->outputs + o, lines = smaller(p->tile, g->out[1] - tile * p->tile);
     bool straight = p->ld == g->out[2];
-    char *to = at(p->y, ((image * p->outputs + o) * g->out[1] + tile * p->tile) * g->out[2] + column, p->size);
-    p->rows->result(&(reel_winograd_rows) { .tile = { p->tile, PRODUCTS },
+    char *to = at(p->y, ((image * p->outputs + o) * g->out[1] + tile * p->tile) * g->out[2] + column, p->k.size);
+    p->k.rows->result(&(reel_winograd_rows) { .tile = { p->tile, PRODUCTS },
                                             .rows = 1,
                                             .tiles = 1,
                                             .panel = p->ld,
                                             .points = straight ? to : results,
                                             .products = (void *)sums,
                                             .width = lines,
-                                            .bias = p->epilogue->bias ? at(p->epilogue->bias, k, p->size) : NULL,
+                                            .bias = p->epilogue->bias ? at(p->epilogue->bias, k, p->k.size) : NULL,
                                             .relu = p->epilogue->relu });
     for (int64_t i = 0; i < lines && !straight; i++)
-        memcpy(at(to, i * g->out[2], p->size), at(results, i * p->ld, p->size), (size_t)width * p->size);
+        memcpy(at(to, i * g->out[2], p->k.size), at(results, i * p->ld, p->k.size), (size_t)width * p->k.size);
 }
 
 /* A slice of a row of tiles. */
@@ -144,13 +140,13 @@ static void tile_chunk(void *arg, int64_t chunk, int worker)
     for (int64_t c = 0, channels; c < p->inputs; c += channels) {
         channels = smaller(p->block, p->inputs - c);
         for (int64_t i = 0; i < channels; i++)
-            transform(p, at(p->x, (image * p->inputs + c + i) * in, p->size), tile, x, rows,
-                      at(products, i * p->of_input, p->size));
+            transform(p, at(p->x, (image * p->inputs + c + i) * in, p->k.size), tile, x, rows,
+                      at(products, i * p->of_input, p->k.size));
         for (int64_t o = 0; o < p->outputs; o += p->together) {
             int64_t here = smaller(p->together, p->outputs - o);
             multiply(p, image % g->groups, c, channels, o, here, products, sums);
             for (int64_t r = 0; r < here && c + channels == p->inputs; r++)
-                finish(p, image, o + r, tile, x, width, at(sums, r * PRODUCTS * p->ld, p->size), results);
+                finish(p, image, o + r, tile, x, width, at(sums, r * PRODUCTS * p->ld, p->k.size), results);
         }
     }
 }
@@ -167,7 +163,7 @@ static int64_t width_of(const reel_conv_geom *g, int64_t panel)
 static void cut_slices(forward *p)
 {
     const reel_conv_geom *g = p->g;
-    int64_t lanes = p->gemm->lanes, panel = lanes * p->gemm->max_vectors, size = (int64_t)p->size;
+    int64_t lanes = p->k.gemm->lanes, panel = lanes * p->k.gemm->max_vectors, size = (int64_t)p->k.size;
     p->width = width_of(g, panel);
     p->slices = blocks(g->out[2], p->width);
     p->ld = round_up(p->width, lanes);
@@ -185,8 +181,8 @@ static bool prepare(forward *p)
 {
     const reel_conv_geom *g = p->g;
     size_t terms = (size_t)(p->block * g->stride[1] * g->kernel[2]);
-    int64_t *a = p->a_off = reel_scratch(p->exec, terms * sizeof *a),
-            *b = p->b_off = reel_scratch(p->exec, terms * sizeof *b);
+    int64_t *a = p->a_off = reel_scratch(p->k.exec, terms * sizeof *a),
+            *b = p->b_off = reel_scratch(p->k.exec, terms * sizeof *b);
     if (!a || !b) return false;
     for (int64_t c = 0; c < p->block; c++)
         for (int64_t e = 0; e < g->stride[1]; e++)
@@ -194,14 +190,14 @@ static bool prepare(forward *p)
                 *a++ = (e * p->inputs + c) * g->kernel[2] + t;
                 *b++ = c * p->of_input + (e * PRODUCTS * p->residues + t % g->stride[2]) * p->row + t / g->stride[2];
             }
-    p->products_at = (size_t)round_up(p->residues * p->lines * p->row, 16) * p->size;
-    p->sums_at = p->products_at + (size_t)round_up(p->block * p->of_input, 16) * p->size;
-    p->results_at = p->sums_at + (size_t)round_up(p->together * PRODUCTS * p->ld, 16) * p->size;
-    size_t block = p->results_at + (size_t)round_up(p->tile * p->ld, 16) * p->size,
+    p->products_at = (size_t)round_up(p->residues * p->lines * p->row, 16) * p->k.size;
+    p->sums_at = p->products_at + (size_t)round_up(p->block * p->of_input, 16) * p->k.size;
+    p->results_at = p->sums_at + (size_t)round_up(p->together * PRODUCTS * p->ld, 16) * p->k.size;
+    size_t block = p->results_at + (size_t)round_up(p->tile * p->ld, 16) * p->k.size,
            filter = (size_t)round_up(p->inputs * g->kernel[2], 8) * sizeof(int64_t);
     p->scratch_size = block > filter ? block : filter;
-    p->scratch = reel_scratch(p->exec, reel_bytes(p->scratch_size, (size_t)p->exec->threads));
-    p->packed = reel_scratch(p->exec, reel_bytes((size_t)(g->groups * PRODUCTS * p->outputs * p->depth), p->size));
+    p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
+    p->packed = reel_scratch(p->k.exec, reel_bytes((size_t)(g->groups * PRODUCTS * p->outputs * p->depth), p->k.size));
     return p->scratch && p->packed;
 }
 
@@ -209,13 +205,9 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
 {
     (void)impl;
     const reel_conv_geom *g = call->g;
-    forward p = { .exec = exec,
+    forward p = { .k = reel_images_kernels_for(exec, g),
                   .g = g,
-                  .gemm = reel_gemm_of(exec->isa, g->dtype),
-                  .conv = reel_conv_kernels_of_dtype(exec->isa, g->dtype),
-                  .rows = reel_winograd_rows_for(exec->isa, g->dtype),
                   .epilogue = call->epilogue,
-                  .size = reel_dtype_size(g->dtype),
                   .x = call->a,
                   .weight = call->b,
                   .y = call->result,
