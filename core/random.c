@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Random numbers: Philox4x32-10 and the ops that draw tensors from it.
+#include <reel/core/clean.h>
 #include <reel/core/internal.h>
 #include <math.h>
 #include <string.h>
@@ -142,8 +143,7 @@ static reel_tensor *draw(reel_ctx *ctx, const reel_op *op, reel_generator *gener
     if (!generator) generator = &ctx->generator;
     rand_attrs attrs;
     memset(&attrs, 0, sizeof attrs);
-    attrs.shape.ndim = shape.ndim; /* of the struct the sizes alone: what lies beyond them is part of a plan's key */
-    for (int k = 0; k < shape.ndim && k < REEL_MAX_DIMS; k++) attrs.shape.dim[k] = shape.dim[k];
+    attrs.shape = reel_shape_clean(shape);
     attrs.dtype = dtype;
     attrs.a = a;
     attrs.b = b;

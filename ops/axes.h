@@ -4,6 +4,7 @@
 #define REEL_OPS_AXES_H
 
 #include <limits.h>
+#include <reel/core/clean.h>
 #include <reel/core/op.h>
 #include <reel/ops/table.h>
 
@@ -48,25 +49,6 @@ static inline bool reel_args_shape(const reel_call_args *args, const char *name,
 static inline int reel_args_axis(const reel_call_args *args, const char *name)
 {
     return reel_clamp_int(reel_args_int(args, name));
-}
-
-/* A copy whose unused sizes are 0, as attributes must be. */
-static inline reel_shape reel_shape_clean(reel_shape shape)
-{
-    reel_shape clean;
-    __builtin_memset(&clean, 0, sizeof clean);
-    clean.ndim = shape.ndim;
-    for (int k = 0; k < shape.ndim && k < REEL_MAX_DIMS; k++) clean.dim[k] = shape.dim[k];
-    return clean;
-}
-
-static inline reel_dims reel_dims_clean(reel_dims dims)
-{
-    reel_dims clean;
-    __builtin_memset(&clean, 0, sizeof clean);
-    clean.count = dims.count;
-    for (int k = 0; k < dims.count && k < REEL_MAX_DIMS; k++) clean.dim[k] = dims.dim[k];
-    return clean;
 }
 
 /* The sizes before, at and after axis `dim`; a scalar is one axis of 1. */

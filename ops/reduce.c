@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reductions: sum, mean, prod, amax, amin, logsumexp, any, all, count_nonzero, and sum_to.
 #include <limits.h>
+#include <reel/core/clean.h>
 #include <reel/core/op.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
@@ -60,8 +61,7 @@ reel_tensor *reel_reduce_apply(const reel_op *op, reel_tensor *x, reel_dims dims
     if (!x) return NULL;
     reel_reduce_attrs attrs;
     memset(&attrs, 0, sizeof attrs);
-    attrs.dims.count = dims.count > 0 ? dims.count : 0;
-    for (int i = 0; i < dims.count && i < REEL_MAX_DIMS; i++) attrs.dims.dim[i] = dims.dim[i];
+    if (dims.count > 0) attrs.dims = reel_dims_clean(dims);
     attrs.keepdim = keepdim;
     attrs.number = number;
     return reel_apply(op, &x, 1, &attrs, NULL);
