@@ -40,11 +40,19 @@ typedef struct reel_conv_pool {
     bool relu, taps_turned;
 } reel_conv_pool;
 
+/* What a layout depends on, of numbers that are not used 0. Of a cache line's multiple, so that what lies behind it is
+ * aligned. */
+typedef struct reel_conv_key {
+    int64_t of[16];
+} reel_conv_key;
+
 /* Memory for the weight in an algorithm's layout, which tag and size tell apart: kept from play to play where it may be
  * (ready: it is filled), or scratch. NULL when memory is short. A layout (< 64) is of one algorithm and of one of
- * forward and input gradient, and says all that it depends on besides the weight's shape and groups. */
+ * forward and input gradient, and says all that it depends on besides the weight's shape and groups, but for what a
+ * key (or NULL) says: under one tag and size there is one key at a time. */
 #define REEL_CONV_TAG(layout, groups) ((uint32_t)(layout) + 64 * (uint32_t)(groups))
-void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes, bool *ready);
+void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag,
+                        const reel_conv_key *key, size_t bytes, bool *ready);
 
 /* A pass with its operands and result:
  *     forward      (x, w) -> y

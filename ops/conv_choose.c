@@ -143,13 +143,19 @@ bool reel_conv_all_finite(reel_dtype dtype, int64_t count, const void *x)
     return finite;
 }
 
-void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag, size_t bytes,
-                        bool *ready)
+void *reel_conv_filters(const reel_exec *exec, const reel_conv_epilogue *epilogue, uint32_t tag,
+                        const reel_conv_key *key, size_t bytes, bool *ready)
 {
-    void *kept = NULL;
+    reel_conv_key *kept = NULL;
+    size_t head = key ? sizeof *key : 0;
     *ready = false;
-    if (epilogue->play) kept = reel_play_keep(epilogue->play, 1, tag, bytes, ready);
-    return kept ? kept : reel_scratch(exec, bytes);
+    if (epilogue->play && bytes < SIZE_MAX - head)
+        kept = reel_play_keep(epilogue->play, 1, tag, head + bytes, ready);
+    if (!kept) return reel_scratch(exec, bytes);
+    if (!key) return kept;
+    *ready = *ready && memcmp(kept, key, sizeof *key) == 0;
+    *kept = *key;
+    return kept + 1;
 }
 
 bool reel_conv_run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)

@@ -296,7 +296,7 @@ static bool run_gather(void *arg, const reel_conv_gather *gather)
     for (int i = 0; i < 3; i++) one &= !d->crossed || gather->place_step[i] == 1;
     size_t bytes = reel_bytes((size_t)(d->groups * padded), (size_t)d->depth * d->size);
     int tag = (d->by_channel ? 32 : d->by_row ? 33 : 34) + (d->crossed ? 4 : 0);
-    d->packed = one ? reel_conv_filters(pass->exec, d->epilogue, REEL_CONV_TAG(tag, d->groups), bytes, &ready)
+    d->packed = one ? reel_conv_filters(pass->exec, d->epilogue, REEL_CONV_TAG(tag, d->groups), NULL, bytes, &ready)
                     : reel_scratch(pass->exec, bytes);
     if (!d->scratch || !d->packed || !(d->kernel_taps = kernel_taps(pass->exec, gather, d->kernel)) ||
         !(d->taps = reel_conv_band_taps(pass->exec, &d->bands, gather, d->inputs)) ||

@@ -63,27 +63,18 @@ static void product_chunk(void *arg, int64_t chunk, int worker)
     j->x.kernels->multiply(&p);
 }
 
-/* What spectra of a weight depend on besides the weight: they are kept behind this. */
-typedef struct kept_for {
-    int64_t n[3], lanes, kernel[3], dilation[3], padding[6];
-} kept_for;
-
-/* Memory for `bytes` of spectra of the weight that stays from play to play; NULL where it may not. */
-static void *kept_spectra(job *j, const reel_conv_epilogue *epilogue, size_t bytes)
+/* Memory for `bytes` of spectra of the weight, which depend on the cut and the kernel: from play to play where it may
+ * be. */
+static void *spectra_of_weight(const reel_exec *exec, job *j, const reel_conv_epilogue *epilogue, size_t bytes)
 {
-    kept_for wanted = { .lanes = j->cut.lanes };
+    if (!epilogue || bytes > MOST_KEPT) return reel_scratch(exec, bytes);
+    reel_conv_key key = { { j->cut.lanes } };
     for (int i = 0; i < 3; i++) {
-        wanted.n[i] = j->cut.n[i];
-        wanted.kernel[i] = j->g->kernel[i];
-        wanted.dilation[i] = j->g->dilation[i];
+        key.of[1 + i] = j->cut.n[i];
+        key.of[4 + i] = j->g->kernel[i];
+        key.of[7 + i] = j->g->dilation[i];
     }
-    if (!epilogue || !epilogue->play || bytes > MOST_KEPT) return NULL;
-    uint32_t tag = REEL_CONV_TAG(48 + (int)j->pass, 0);
-    kept_for *kept = reel_play_keep(epilogue->play, 1, tag, sizeof *kept + bytes, &j->ready);
-    if (!kept) return NULL;
-    j->ready = j->ready && memcmp(kept, &wanted, sizeof wanted) == 0;
-    *kept = wanted;
-    return kept + 1;
+    return reel_conv_filters(exec, epilogue, REEL_CONV_TAG(48 + (int)j->pass, 0), &key, bytes, &j->ready);
 }
 
 static bool prepare_side(const reel_exec *exec, job *j, reel_fft_spectra *s, const reel_fft_side *side,
@@ -111,8 +102,7 @@ static bool prepare(const reel_exec *exec, job *j, const void *x, const void *w,
         return false;
     (forward ? &j->y : &j->x)->epilogue = epilogue;
     size_t bytes = reel_fft_spectra_bytes(&j->w);
-    j->w.spectra = kept_spectra(j, epilogue, bytes);
-    if (!j->w.spectra) j->w.spectra = reel_scratch(exec, bytes);
+    j->w.spectra = spectra_of_weight(exec, j, epilogue, bytes);
     j->x.spectra = reel_scratch(exec, reel_fft_spectra_bytes(&j->x));
     j->y.spectra = reel_scratch(exec, reel_fft_spectra_bytes(&j->y));
     double flops = 8.0 * LANES * (double)batch * (double)g->k * (double)(g->c / g->groups) / (double)g->groups;

@@ -182,7 +182,7 @@ static bool gather(const reel_exec *exec, const reel_conv_geom *g, int m, gather
     /* An odd number of cache lines apart, products spread over the sets of a cache. */
     p.filter_stride = (blocks(inputs * p.target.side->padded, 16) | 1) * 16;
     bool ready;
-    p.filters = reel_conv_filters(exec, epilogue, REEL_CONV_TAG(m + 8 * (int)kind, s->groups),
+    p.filters = reel_conv_filters(exec, epilogue, REEL_CONV_TAG(m + 8 * (int)kind, s->groups), NULL,
                                   reel_bytes((size_t)(s->groups * s->products * p.filter_stride), s->size), &ready);
     p.unit = reel_winograd_steps(exec, inputs, 1);
     if (!p.scratch || !p.filters || !p.unit || !reel_winograd_tables(s, exec, inputs)) return false;

@@ -7,11 +7,11 @@
 // products of a tile, once for all phases; a row of a product meets all phases' rows of sums at its shifts along rows,
 // which fill register tiles where the gradient has one channel or three; and A^T takes a phase's eight rows of sums to
 // m = 9 - r rows of results (kernels/winograd_rows.h), woven together on the way out.
-#include <reel/ops/conv_images.h>
 #include <reel/ops/conv_phases.h>
+#include <reel/ops/conv_winograd_columns.h>
 #include <reel/ops/sizes.h>
 
-enum { PRODUCTS = 8, DEPTH = 256, CACHE = 256 << 10, SUMS = 512 };
+enum { PRODUCTS = REEL_COLUMNS_PRODUCTS, DEPTH = 256, CACHE = 256 << 10, SUMS = 512 };
 
 /* Sums over the shifts of a run, for its rows (phase along rows, phase along columns, output). */
 typedef struct part {
@@ -23,18 +23,17 @@ typedef struct columns {
     reel_images_kernels k;
     const reel_conv_geom *g;
     const reel_conv_epilogue *epilogue;
-    const void *gy, *weight;
+    const void *gy;
     void *gx;
     int64_t inputs, outputs, sums; /* sums: rows of them */
     reel_axis_phases x, y;
     int64_t tile, tiles;        /* results of a phase's column in a tile; tiles of a column          */
     int64_t width, slices;      /* points of a phase's row that are done at a time                   */
     int64_t before, source, ld; /* of a row of products: zeros in front, elements; of a row of sums  */
-    int64_t block, of_product;  /* inputs that are done at a time; weights of a product              */
+    int64_t block;              /* inputs that are done at a time                                    */
     part part[REEL_PHASE_RUNS];
     const int64_t *unit;
-    reel_images_powers powers;
-    void *packed;  /* [group][product][part][row][input][shift] */
+    reel_columns_weights weights; /* of a product: [part][row][input][shift] */
     char *scratch; /* of each worker: block [product][input][element], sums [product][row][point], results [row][line] */
     size_t scratch_size, sums_at, results_at;
 } columns;
@@ -54,33 +53,31 @@ static bool cut_columns(const reel_conv_geom *g, reel_axis_phases *best)
     return least > 0;
 }
 
-/* The weights of an output of a group through G along columns. */
-static void filter_chunk(void *arg, int64_t chunk, int worker)
+/* Weights of the rows of sums: the taps along columns that phase py meets in order of its shifts are
+ * py - base + pad - shift * stride, and so along rows. */
+static bool prepare_weights(columns *p)
 {
-    const columns *p = arg;
     const reel_conv_geom *g = p->g;
-    int64_t group = chunk / p->outputs, o = chunk % p->outputs, volume = g->kernel[1] * g->kernel[2], tap[PRODUCTS];
-    int64_t *from = (int64_t *)(p->scratch + (size_t)worker * p->scratch_size);
-    const void *weight = at(p->weight, (group * p->inputs * p->outputs + o) * volume, p->k.size);
-    for (int64_t row = o; row < p->sums; row += p->outputs) { /* of the first part */
-        int64_t phase = row / p->outputs, px = phase / g->stride[1], py = phase % g->stride[1];
-        for (int64_t shift = p->y.low; shift <= p->y.high; shift++) {
-            int64_t t = py - p->y.base + g->pad[1] - shift * g->stride[1];
-            tap[shift - p->y.low] = t >= 0 && t < g->kernel[1] ? t * g->kernel[2] : -1;
-        }
-        for (int i = 0; i < p->x.runs; i++) {
-            const reel_shift_run *run = &p->x.run[i];
-            const part *q = &p->part[i];
-            int64_t depth = 0;
-            if (px < run->from || px >= run->to) continue;
-            for (int64_t c = 0; c < p->inputs; c++)
-                for (int64_t shift = run->low; shift <= run->high; shift++)
-                    from[depth++] = c * p->outputs * volume + px - p->x.base + g->pad[2] - shift * g->stride[2];
-            int64_t to = group * PRODUCTS * p->of_product + q->weights + (row - q->row) * depth;
-            reel_images_filter(p->k.size, depth, &p->powers, from, tap, weight, at(p->packed, to, p->k.size),
-                               p->of_product);
+    const int64_t first[] = { g->pad[1] - p->y.base, g->pad[2] - p->x.base };
+    bool ready;
+    if (!reel_columns_keep(&p->weights, &p->k, p->epilogue, 41, first, &ready)) return false;
+    if (ready) return true;
+    int64_t n = 0, most = g->stride[1] * g->stride[2] * p->x.runs;
+    reel_columns_terms *terms = reel_scratch(p->k.exec, (size_t)most * sizeof *terms);
+    if (!terms) return false;
+    for (int i = 0; i < p->x.runs; i++) {
+        const reel_shift_run *run = &p->x.run[i];
+        const part *q = &p->part[i];
+        for (int64_t phase = run->from * g->stride[1]; phase < run->to * g->stride[1]; phase++) {
+            int64_t px = phase / g->stride[1], py = phase % g->stride[1], depth = p->inputs * q->shifts;
+            terms[n++] = (reel_columns_terms) { .first = { py + first[0] - p->y.low * g->stride[1],
+                                                           px + first[1] - run->low * g->stride[2] },
+                                                .count = q->shifts,
+                                                .to = q->weights + (phase * p->outputs - q->row) * depth,
+                                                .apart = depth };
         }
     }
+    return reel_columns_fill(&p->weights, &p->k, terms, n);
 }
 
 /* What `channels` inputs of a group from c on add to the sums. */
@@ -92,11 +89,11 @@ static void multiply(const columns *p, int64_t group, int64_t c, int64_t channel
         for (int64_t v = 0; v < vectors; v += most)
             for (int i = 0; i < p->x.runs; i++) {
                 const part *of = &p->part[i];
-                int64_t weights = (group * PRODUCTS + q) * p->of_product + of->weights + c * of->shifts;
+                int64_t weights = (group * PRODUCTS + q) * p->weights.of_product + of->weights + c * of->shifts;
                 int here = (int)smaller(vectors - v, most);
                 p->k.gemm->multiply(&(reel_gemm) { .rows = of->rows,
                                                  .depth = channels * of->shifts,
-                                                 .a = at(p->packed, weights, p->k.size),
+                                                 .a = at(p->weights.packed, weights, p->k.size),
                                                  .lda = p->inputs * of->shifts,
                                                  .a_off = p->unit,
                                                  .b = at(block, q * channels * p->source + v * lanes, p->k.size),
@@ -197,19 +194,16 @@ static bool prepare(columns *p)
         int64_t rows = g->stride[1] * p->outputs, count = run->high - run->low + 1;
         int64_t *off = reel_scratch(p->k.exec, (size_t)(p->block * count) * sizeof *off);
         if (!off) return false;
-        p->part[i] = (part) { run->from * rows, (run->to - run->from) * rows, count, p->of_product, off };
-        p->of_product += p->part[i].rows * p->inputs * count;
+        p->part[i] = (part) { run->from * rows, (run->to - run->from) * rows, count, p->weights.of_product, off };
+        p->weights.of_product += p->part[i].rows * p->inputs * count;
         for (int64_t c = 0; c < p->block; c++)
             for (int64_t shift = run->low; shift <= run->high; shift++) *off++ = c * p->source + p->before + shift;
     }
     p->sums_at = (size_t)round_up(PRODUCTS * p->block * p->source, 16) * p->k.size;
     p->results_at = p->sums_at + (size_t)round_up(PRODUCTS * p->sums * p->ld, 16) * p->k.size;
-    size_t block = p->results_at + (size_t)round_up(p->tile * p->sums * p->ld, 16) * p->k.size,
-           filter = (size_t)round_up(p->inputs * shifts, 8) * sizeof(int64_t);
-    p->scratch_size = block > filter ? block : filter;
+    p->scratch_size = p->results_at + (size_t)round_up(p->tile * p->sums * p->ld, 16) * p->k.size;
     p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
-    p->packed = reel_scratch(p->k.exec, reel_bytes((size_t)(g->groups * PRODUCTS * p->of_product), p->k.size));
-    return p->scratch && p->packed;
+    return p->scratch && prepare_weights(p);
 }
 
 static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
@@ -222,7 +216,6 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
                   .inputs = g->k / g->groups,
                   .outputs = g->c / g->groups,
                   .gy = call->a,
-                  .weight = call->b,
                   .gx = call->result };
     cut_columns(g, &p.y);
     p.x = reel_best_phases(g, g->stride[1] * p.outputs, p.k.gemm->lanes);
@@ -230,9 +223,15 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
     p.tiles = blocks(p.y.grid, p.tile);
     p.sums = g->stride[1] * g->stride[2] * p.outputs;
     cut_slices(&p);
+    p.weights = (reel_columns_weights) { .g = g,
+                                         .weight = call->b,
+                                         .inputs = p.inputs,
+                                         .outputs = p.outputs,
+                                         .of_input = p.outputs * g->kernel[1] * g->kernel[2],
+                                         .of_output = g->kernel[1] * g->kernel[2],
+                                         .step = { -g->stride[1], -g->stride[2] },
+                                         .taps = p.y.high - p.y.low + 1 };
     if (!prepare(&p)) return false;
-    reel_images_fill_powers(p.y.high - p.y.low + 1, PRODUCTS, &p.powers);
-    reel_parallel(exec, g->groups * p.outputs, filter_chunk, &p);
     reel_parallel(exec, g->n * g->groups * p.tiles * p.slices, tile_chunk, &p);
     return true;
 }

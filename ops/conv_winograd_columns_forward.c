@@ -6,17 +6,17 @@
 // of eight products of a tile; these are added up over residues, channels and the taps along rows by register tiles,
 // and A^T takes the eight rows of sums of an output to m = 9 - r rows of results (kernels/winograd_rows.h). A stride
 // along rows takes rows apart by residues as well, so that the points a tap sees lie side by side.
-#include <reel/ops/conv_images.h>
+#include <reel/ops/conv_winograd_columns.h>
 #include <reel/ops/sizes.h>
 #include <string.h>
 
-enum { PRODUCTS = 8, DEPTH = 256, CACHE = 256 << 10, WIDTH = 256, RESIDUES = 64, TERMS = 512 };
+enum { PRODUCTS = REEL_COLUMNS_PRODUCTS, DEPTH = 256, CACHE = 256 << 10, WIDTH = 256, RESIDUES = 64, TERMS = 512 };
 
 typedef struct forward {
     reel_images_kernels k;
     const reel_conv_geom *g;
     const reel_conv_epilogue *epilogue;
-    const void *x, *weight;
+    const void *x;
     void *y;
     int64_t inputs, outputs;
     int64_t taps, tile, tiles; /* of a residue's column; results of a column in a tile; tiles of a column */
@@ -27,30 +27,24 @@ typedef struct forward {
     int64_t depth;             /* [residue along columns][input][tap along rows]: terms of all inputs    */
     int64_t of_input;          /* products of an input: [residue][product][residue along rows][element]  */
     int64_t *a_off, *b_off;    /* [input of a block][residue][tap]                                       */
-    reel_images_powers powers;
-    void *packed; /* [group][product][output][depth] */
+    reel_columns_weights weights; /* of a product: [output][depth] */
     /* Of each worker: an input's rows [residue][line], products, sums [output][product][point], results. */
     char *scratch;
     size_t scratch_size, products_at, sums_at, results_at;
 } forward;
 
-/* The weights of an output through G along columns. */
-static void filter_chunk(void *arg, int64_t chunk, int worker)
+/* Weights of the residues along columns. */
+static bool prepare_weights(forward *p)
 {
-    const forward *p = arg;
     const reel_conv_geom *g = p->g;
-    int64_t group = chunk / p->outputs, o = chunk % p->outputs, volume = g->kernel[1] * g->kernel[2], tap[PRODUCTS],
-            count = 0;
-    int64_t *from = (int64_t *)(p->scratch + (size_t)worker * p->scratch_size);
-    for (int64_t c = 0; c < p->inputs; c++)
-        for (int64_t t = 0; t < g->kernel[2]; t++) from[count++] = c * volume + t;
-    for (int64_t e = 0; e < g->stride[1]; e++) {
-        for (int64_t t = 0; t < p->taps; t++)
-            tap[t] = t * g->stride[1] + e < g->kernel[1] ? (t * g->stride[1] + e) * g->kernel[2] : -1;
-        reel_images_filter(p->k.size, count, &p->powers, from, tap, at(p->weight, chunk * p->inputs * volume, p->k.size),
-                           at(p->packed, (group * PRODUCTS * p->outputs + o) * p->depth + e * count, p->k.size),
-                           p->outputs * p->depth);
-    }
+    reel_columns_terms terms[RESIDUES];
+    bool ready;
+    if (!reel_columns_keep(&p->weights, &p->k, p->epilogue, 40, (const int64_t[]) { 0, 0 }, &ready)) return false;
+    for (int64_t e = 0; e < g->stride[1]; e++)
+        terms[e] = (reel_columns_terms) {
+            .first = { e, 0 }, .count = g->kernel[2], .to = e * p->inputs * g->kernel[2], .apart = p->depth
+        };
+    return ready || reel_columns_fill(&p->weights, &p->k, terms, g->stride[1]);
 }
 
 /* An input's rows under a tile, taken apart by residues along rows, and their products. */
@@ -93,7 +87,7 @@ static void multiply(const forward *p, int64_t group, int64_t c, int64_t channel
             int64_t before = (w - 1) / most, weights = ((group * PRODUCTS + q) * p->outputs + o) * p->depth;
             p->k.gemm->multiply(&(reel_gemm) { .rows = rows,
                                              .depth = channels * g->stride[1] * g->kernel[2],
-                                             .a = at(p->packed, weights + c * g->kernel[2], p->k.size),
+                                             .a = at(p->weights.packed, weights + c * g->kernel[2], p->k.size),
                                              .lda = p->depth,
                                              .a_off = p->a_off,
                                              .b = at(products, q * p->residues * p->row + v * lanes, p->k.size),
@@ -193,12 +187,9 @@ static bool prepare(forward *p)
     p->products_at = (size_t)round_up(p->residues * p->lines * p->row, 16) * p->k.size;
     p->sums_at = p->products_at + (size_t)round_up(p->block * p->of_input, 16) * p->k.size;
     p->results_at = p->sums_at + (size_t)round_up(p->together * PRODUCTS * p->ld, 16) * p->k.size;
-    size_t block = p->results_at + (size_t)round_up(p->tile * p->ld, 16) * p->k.size,
-           filter = (size_t)round_up(p->inputs * g->kernel[2], 8) * sizeof(int64_t);
-    p->scratch_size = block > filter ? block : filter;
+    p->scratch_size = p->results_at + (size_t)round_up(p->tile * p->ld, 16) * p->k.size;
     p->scratch = reel_scratch(p->k.exec, reel_bytes(p->scratch_size, (size_t)p->k.exec->threads));
-    p->packed = reel_scratch(p->k.exec, reel_bytes((size_t)(g->groups * PRODUCTS * p->outputs * p->depth), p->k.size));
-    return p->scratch && p->packed;
+    return p->scratch && prepare_weights(p);
 }
 
 static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call)
@@ -209,7 +200,6 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
                   .g = g,
                   .epilogue = call->epilogue,
                   .x = call->a,
-                  .weight = call->b,
                   .y = call->result,
                   .inputs = g->c / g->groups,
                   .outputs = g->k / g->groups,
@@ -220,9 +210,16 @@ static bool run(const reel_conv_impl *impl, const reel_exec *exec, const reel_co
     p.tiles = blocks(g->out[1], p.tile);
     p.depth = g->stride[1] * p.inputs * g->kernel[2];
     cut_slices(&p);
+    p.weights = (reel_columns_weights) { .g = g,
+                                         .weight = call->b,
+                                         .inputs = p.inputs,
+                                         .outputs = p.outputs,
+                                         .of_input = g->kernel[1] * g->kernel[2],
+                                         .of_output = p.inputs * g->kernel[1] * g->kernel[2],
+                                         .step = { g->stride[1], 1 },
+                                         .taps = p.taps,
+                                         .of_product = p.outputs * p.depth };
     if (!prepare(&p)) return false;
-    reel_images_fill_powers(p.taps, PRODUCTS, &p.powers);
-    reel_parallel(exec, g->groups * p.outputs, filter_chunk, &p);
     reel_parallel(exec, g->n * g->groups * p.tiles * p.slices, tile_chunk, &p);
     return true;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What plays keep of a weight that does not change: dropped with the value, never when it may change unseen.
 #include <criterion/criterion.h>
+#include <reel/ops/conv_algo.h>
 #include <reel/reel.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ static reel_tensor *noise(reel_ctx *ctx, uint64_t seed, reel_shape shape)
 }
 
 static const reel_conv_algo algos[] = { REEL_CONV_DIRECT,    REEL_CONV_IM2COL,    REEL_CONV_WINOGRAD2,
-                                        REEL_CONV_WINOGRAD4, REEL_CONV_WINOGRAD6,
+                                        REEL_CONV_WINOGRAD4, REEL_CONV_WINOGRAD6, REEL_CONV_WINOGRAD_COLUMNS,
 #ifdef REEL_HAVE_FFTW
                                         REEL_CONV_FFT
 #endif
@@ -54,7 +55,7 @@ Test(keep, convolutions_follow_a_weight_that_is_overwritten)
     reel_ctx_free(ctx);
 }
 
-enum { READINGS = 12 };
+enum { READINGS = 15 };
 
 /* Convolution `i` of those that read one weight [16, 4, 3, 3] in different ways. */
 static reel_tensor *another_reading(reel_ctx *ctx, reel_tensor *w, int i, reel_conv_algo algo)
@@ -64,7 +65,8 @@ static reel_tensor *another_reading(reel_ctx *ctx, reel_tensor *w, int i, reel_c
         int64_t groups, stride, dilation, padding, side;
     } readings[READINGS] = { { false, 1, 1, 1, 1, 12 }, { false, 2, 1, 1, 1, 12 }, { false, 4, 1, 1, 0, 12 }, { false, 1, 2, 1, 0, 15 },
                      { false, 1, 1, 2, 1, 13 }, { true, 1, 1, 1, 1, 12 },  { true, 2, 1, 1, 1, 12 },  { true, 1, 2, 1, 1, 12 },
-                     { true, 1, 3, 1, 0, 12 },  { true, 1, 1, 2, 0, 12 },  { true, 1, 1, 1, 1, 40 },  { false, 1, 1, 1, 1, 40 } };
+                     { true, 1, 3, 1, 0, 12 },  { true, 1, 1, 2, 0, 12 },  { true, 1, 1, 1, 1, 40 },  { false, 1, 1, 1, 1, 40 },
+                     { true, 1, 2, 1, 0, 12 },  { true, 1, 2, 1, 2, 13 },  { false, 1, 3, 1, 2, 15 } };
     reel_conv_opts opts = { .groups = readings[i].groups, .algo = algo };
     for (int axis = 0; axis < 2; axis++) {
         opts.stride[axis] = readings[i].stride;
@@ -93,6 +95,60 @@ Test(keep, one_weight_serves_convolutions_that_read_it_differently)
                                  "algorithm %d, reading %d, round %d", algos[a], i, round);
                     reel_ctx_free(fresh);
                 }
+        cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
+        reel_ctx_free(ctx);
+    }
+}
+
+/* Doubles what is kept of input 1 behind a key, if it is: what comes of it shows that it is read. */
+typedef struct doubling {
+    int64_t tag, bytes;
+} doubling;
+
+static bool infer_double(reel_infer *infer) { return reel_infer_out(infer, 0, REEL_F32, REEL_SCALAR); }
+
+static bool play_double(const reel_play *play)
+{
+    const doubling *d = play->attrs;
+    bool ready;
+    reel_conv_key *kept = reel_play_keep(play, 1, (uint32_t)d->tag, (size_t)d->bytes, &ready);
+    for (int64_t i = 0; ready && i < (d->bytes - (int64_t)sizeof *kept) / 4; i++) ((float *)(kept + 1))[i] *= 2;
+    *(float *)play->out[0].data = ready;
+    return true;
+}
+
+static const reel_op double_kept = {
+    .name = "double_kept", .infer = infer_double, .play = play_double, .attrs_size = sizeof(doubling)
+};
+
+/* Forward by 3x3, and transposed with a stride of 2, whose two phases along columns have three taps along rows. */
+Test(keep, weights_are_transformed_along_columns_once)
+{
+    for (int transposed = 0; transposed < 2; transposed++) {
+        reel_ctx *ctx = reel_ctx_new(NULL);
+        int64_t channels = transposed ? 16 : 4, rows = transposed ? 2 : 1;
+        reel_tensor *w = noise(ctx, 2, REEL_SHAPE(16, 4, 3, 3)), *x = noise(ctx, 9, REEL_SHAPE(2, channels, 12, 12));
+        reel_conv_opts opts = { .algo = REEL_CONV_WINOGRAD_COLUMNS, .stride = { rows, rows } };
+        doubling d = { REEL_CONV_TAG(40 + transposed, 1), (int64_t)sizeof(reel_conv_key) + 8 * 4 * 16 * 4 * 3 * rows };
+        static float first[2 * 16 * 25 * 25];
+        for (int round = 0; round < 6; round++)
+            REEL_SCOPE(ctx)
+            {
+                if (round == 3) {
+                    reel_tensor *both[] = { w, w };
+                    cr_assert_eq(reel_item(reel_apply(&double_kept, both, 2, &d, NULL)), 1, "nothing is kept");
+                }
+                if (round == 4) reel_assign(w, reel_mul_scalar(w, -0.5));
+                reel_tensor *y = transposed ? reel_conv_transpose2d(x, w, NULL, &opts) : reel_conv2d(x, w, NULL, &opts);
+                const float *data = reel_data_f32(y);
+                cr_assert(data, "%s", reel_ctx_error_message(ctx));
+                cr_assert_leq(reel_numel(y), (int64_t)(sizeof first / sizeof *first));
+                float by = round < 3 ? 1 : round == 3 ? 2 : -0.5f;
+                for (int64_t i = 0; i < reel_numel(y); i++) {
+                    if (round == 0) first[i] = data[i];
+                    cr_assert_eq(data[i], by * first[i], "transposed %d, round %d, [%d]", transposed, round, (int)i);
+                }
+            }
         cr_assert_eq(reel_ctx_error(ctx), REEL_OK, "%s", reel_ctx_error_message(ctx));
         reel_ctx_free(ctx);
     }
