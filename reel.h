@@ -23,16 +23,6 @@
 #include <reel/ops/conv.h>
 #include <reel/ops/derivatives.h>
 #include <reel/ops/dropout.h>
-#include <reel/nn/augment.h>
-#include <reel/nn/callbacks.h>
-#include <reel/nn/data.h>
-#include <reel/nn/init.h>
-#include <reel/nn/layers.h>
-#include <reel/nn/loader.h>
-#include <reel/nn/metrics.h>
-#include <reel/nn/module.h>
-#include <reel/nn/plot.h>
-#include <reel/nn/train.h>
 #include <reel/ops/einsum.h>
 #include <reel/ops/fft.h>
 #include <reel/ops/fold.h>
@@ -58,6 +48,7 @@
 #include <reel/nn/callbacks.h>
 #include <reel/nn/data.h>
 #include <reel/nn/init.h>
+#include <reel/nn/layers.h>
 #include <reel/nn/loader.h>
 #include <reel/nn/metrics.h>
 #include <reel/nn/module.h>

@@ -31,6 +31,7 @@ void *reel_host_alloc(reel_ctx *ctx, size_t a, size_t b)
 
 char *reel_copy_text(reel_ctx *ctx, const char *text)
 {
+    if (!text) return reel_fail(ctx, REEL_ERROR_CONTEXT, "a name or a path is missing (NULL)");
     size_t bytes = strlen(text) + 1;
     char *copy = reel_host_alloc(ctx, bytes, 1);
     return copy ? memcpy(copy, text, bytes) : NULL;

@@ -124,6 +124,7 @@ bool reel_graph_write(reel_tensor *const *outputs, int n_outputs, reel_graph_for
     if (n_outputs < 1) return true;
     graph g = { .ctx = outputs[0]->ctx, .file = file };
     if (g.ctx->error) return false;
+    if (!file) return reel_fail(g.ctx, REEL_ERROR_IO, "graph_write: there is no file (NULL)");
     bool done = collect(&g, outputs, n_outputs);
     if (done) write_graph(&g, format);
     for (int64_t i = 0; i < g.n_nodes; i++) {

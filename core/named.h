@@ -25,10 +25,21 @@ typedef struct reel_params {
     int count;
 } reel_params;
 
+#ifndef __cplusplus
 #define REEL_PARAMS(...)                                                                                               \
     ((reel_params) { .at = (reel_tensor *const[]) { __VA_ARGS__ },                                                     \
                      .count = (int)(sizeof((reel_tensor *const[]) { __VA_ARGS__ }) / sizeof(reel_tensor *)) })
+#endif
 
 REEL_END
+
+#ifdef __cplusplus /* a compound literal's array has no address there: this list lives as long as the call it is in */
+#include <initializer_list>
+static inline reel_params reel_params_of(std::initializer_list<reel_tensor *> list)
+{
+    return { list.begin(), static_cast<int>(list.size()) };
+}
+#define REEL_PARAMS(...) reel_params_of({ __VA_ARGS__ })
+#endif
 
 #endif

@@ -271,7 +271,7 @@ reel_tensor *reel_npz_tensor(reel_npz *file, int i)
 reel_tensor *reel_npz_read(reel_npz *file, const char *name)
 {
     if (!file || reel_ctx_error(file->reader.ctx)) return NULL;
-    for (int i = 0; i < file->count; i++)
+    for (int i = 0; name && i < file->count; i++)
         if (strcmp(file->entries[i].name, name) == 0) return reel_npz_tensor(file, i);
     return reel_fail(file->reader.ctx, REEL_ERROR_IO, "%s: has no array \"%s\"", file->reader.path, name);
 }

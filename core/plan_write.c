@@ -95,6 +95,7 @@ bool reel_plan_write(reel_ctx *ctx, FILE *file)
 {
     if (!ctx || ctx->error) return false;
     if (!ctx->plans.newest) return reel_fail(ctx, REEL_ERROR_VALUE, "plan_write: nothing has been planned yet") != NULL;
+    if (!file) return reel_fail(ctx, REEL_ERROR_IO, "plan_write: there is no file (NULL)") != NULL;
     write_plan(file, ctx->plans.newest);
     if (fflush(file) || ferror(file)) return reel_fail(ctx, REEL_ERROR_IO, "plan_write: the file cannot be written") != NULL;
     return true;

@@ -236,6 +236,7 @@ static void write_line(FILE *file, const reel_profile_row *row, double whole, co
 bool reel_profile_write_table(const reel_profile *p, FILE *file)
 {
     if (!p) return false;
+    if (!file) return reel_fail(p->ctx, REEL_ERROR_IO, "profile_write_table: there is no file (NULL)") != NULL;
     double whole = reel_profile_seconds(p);
     reel_profile_row ops = sum_of(p, REEL_SPAN_OP), plans = sum_of(p, REEL_SPAN_PLAN), rest = { .seconds = whole };
     rest.seconds -= ops.seconds + plans.seconds;

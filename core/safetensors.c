@@ -249,7 +249,7 @@ const char *reel_safetensors_name(const reel_safetensors *file, int i)
 
 int reel_safetensors_find(const reel_safetensors *file, const char *name)
 {
-    for (int i = 0; file && i < file->count; i++)
+    for (int i = 0; file && name && i < file->count; i++)
         if (strcmp(file->entries[i].name, name) == 0) return i;
     return -1;
 }
@@ -312,7 +312,7 @@ reel_tensor *reel_safetensors_read(reel_safetensors *file, const char *name)
 
 const char *reel_safetensors_metadata(const reel_safetensors *file, const char *key)
 {
-    for (int i = 0; file && i < file->texts; i++)
+    for (int i = 0; file && key && i < file->texts; i++)
         if (strcmp(file->text[i].key, key) == 0) return file->text[i].value;
     return NULL;
 }

@@ -74,6 +74,7 @@ const char *reel_store_path(const reel_store *store) { return store ? store->pat
 static char *full_name(reel_ctx *ctx, const char *prefix, const char *name)
 {
     if (!prefix) prefix = "";
+    if (!name) return reel_fail(ctx, REEL_ERROR_CONTEXT, "store: a name is missing (NULL)");
     size_t head = strlen(prefix), tail = strlen(name) + 1;
     char *full = reel_host_alloc(ctx, head + tail, 1);
     if (!full) return NULL;

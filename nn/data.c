@@ -144,6 +144,7 @@ static const reel_dataset_kind user_kind = { read_user, NULL, release_user };
 reel_dataset *reel_dataset_new(reel_ctx *ctx, const reel_source *source)
 {
     if (reel_ctx_error(ctx)) return NULL;
+    if (!source->read) return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no function to read samples");
     user_set *set = reel_host_alloc(ctx, 1, sizeof *set);
     if (!set) return NULL;
     set->source = *source;
@@ -307,6 +308,7 @@ reel_dataset *reel_dataset_slice(reel_ctx *ctx, reel_dataset *data, int64_t star
 reel_dataset *reel_dataset_subset(reel_ctx *ctx, reel_dataset *data, const int64_t *index, int64_t count)
 {
     if (!data || reel_ctx_error(ctx)) return NULL;
+    if (count < 0) return reel_fail(ctx, REEL_ERROR_VALUE, "data set: a part of %" PRId64 " samples", count);
     for (int64_t i = 0; i < count; i++) {
         if (index[i] < 0 || index[i] >= data->count) {
             return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no sample %" PRId64 " of %" PRId64, index[i],

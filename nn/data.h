@@ -83,7 +83,7 @@ REEL_API bool reel_dataset_split(reel_ctx *ctx, reel_dataset *data, double fract
                                  reel_dataset **rest);
 
 /* Field k as float: (x * scale - mean) / std, computed in `dtype`; scale 0 means 1/255 for uint8 and 1 otherwise, std 0
- * means 1. A product with 1/255 is computed as the quotient x / 255. */
+ * means 1. A product with 1/255 is computed as the quotient x / 255. NULL: all of the defaults, in float32. */
 typedef struct reel_normalise {
     reel_dtype dtype; /* REEL_F32 or REEL_F64 */
     double scale, mean, std;

@@ -86,18 +86,19 @@ reel_dataset *reel_dataset_npz(reel_ctx *ctx, const char *path, const char *cons
 /* folder/name in memory of its own. */
 static char *in_folder(reel_ctx *ctx, const char *folder, const char *name, const char *end)
 {
+    if (!folder) return reel_fail(ctx, REEL_ERROR_IO, "no folder was given (NULL)");
     size_t bytes = strlen(folder) + strlen(name) + strlen(end) + 2;
     char *path = reel_host_alloc(ctx, bytes, 1);
     if (path) snprintf(path, bytes, "%s/%s%s", folder, name, end);
     return path;
 }
 
-/* The plain file where there is one, else the compressed one. */
+/* The compressed file where there is that one alone. */
 static reel_tensor *read_mnist_file(reel_ctx *ctx, const char *folder, const char *name)
 {
     char *plain = in_folder(ctx, folder, name, ""), *packed = in_folder(ctx, folder, name, ".gz");
     reel_tensor *x = NULL;
-    if (plain && packed) x = reel_idx_read(ctx, access(plain, F_OK) == 0 ? plain : packed);
+    if (plain && packed) x = reel_idx_read(ctx, access(plain, F_OK) != 0 && access(packed, F_OK) == 0 ? packed : plain);
     free(plain);
     free(packed);
     return x;
@@ -210,6 +211,7 @@ static bool is_png(const char *name)
 /* The names in `path` of folders or of pictures, in alphabetical order; hidden ones are passed over. */
 static bool list_folder(reel_ctx *ctx, const char *path, bool folders, texts *list)
 {
+    if (!path) return reel_fail(ctx, REEL_ERROR_IO, "no folder was given (NULL)");
     DIR *folder = opendir(path);
     if (!folder) return reel_fail(ctx, REEL_ERROR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     bool ok = true;

@@ -89,6 +89,8 @@ static const reel_dataset_kind normal_kind = { read_normal, NULL, release_own };
 
 reel_dataset *reel_dataset_normalised(reel_ctx *ctx, reel_dataset *data, int k, const reel_normalise *how)
 {
+    static const reel_normalise defaults;
+    if (!how) how = &defaults;
     if (!data || reel_ctx_error(ctx)) return NULL;
     if (k < 0 || k >= data->n_fields || !reel_dtype_is_float(how->dtype)) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "data set: field %d of %d cannot be scaled to %s", k, data->n_fields,
@@ -160,6 +162,7 @@ reel_dataset *reel_dataset_map(reel_ctx *ctx, reel_dataset *data, const reel_fie
                                reel_sample_map *map, void *user)
 {
     if (!data || reel_ctx_error(ctx)) return NULL;
+    if (!map) return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no function to map samples");
     map_set *set = reel_host_alloc(ctx, 1, sizeof *set);
     if (!set) return NULL;
     set->map = map;

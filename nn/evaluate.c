@@ -17,6 +17,15 @@ double reel_clock(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+bool reel_model_complete(const char *what, const reel_model *model, const reel_loader *data)
+{
+    reel_ctx *ctx = data ? reel_loader_ctx(data) : model ? reel_module_ctx(model->module) : NULL;
+    if (!ctx || reel_ctx_error(ctx)) return false;
+    if (model && model->module && model->forward && data) return true;
+    return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %s", what,
+                     data ? "the model has no module or no forward function" : "there is no loader (NULL)");
+}
+
 reel_tensor *reel_model_loss(const reel_model *model, reel_tensor *output, const reel_batch *batch)
 {
     if (!output) return NULL;
@@ -91,8 +100,10 @@ static bool take_scores(void *user, reel_tensor *output, const reel_batch *batch
 bool reel_evaluate(const reel_model *model, reel_loader *data, const reel_metric *metrics, int n_metrics,
                    reel_scores *scores)
 {
+    reel_scores own;
+    if (!scores) scores = &own;
     *scores = (reel_scores) { .loss = NAN };
-    if (!data || !model->module) return false;
+    if (!reel_model_complete("evaluate", model, data)) return false;
     if (n_metrics < 0 || n_metrics > REEL_MAX_METRICS) {
         return reel_fail(reel_loader_ctx(data), REEL_ERROR_VALUE, "evaluate: %d metrics are more than %d", n_metrics,
                          REEL_MAX_METRICS);
@@ -142,7 +153,7 @@ static bool take_output(void *user, reel_tensor *output, const reel_batch *batch
 
 reel_tensor *reel_predict(const reel_model *model, reel_loader *data)
 {
-    if (!data || !model->module) return NULL;
+    if (!reel_model_complete("predict", model, data)) return NULL;
     prediction p = { .samples = reel_loader_samples(data) };
     bool ok = for_batches(model, data, take_output, &p);
     reel_tensor *outputs = ok ? reel_from(reel_loader_ctx(data), p.shape, p.dtype, p.data) : NULL;

@@ -36,7 +36,7 @@ void reel_history_free(reel_history *history)
 
 int reel_history_column(const reel_history *history, const char *name)
 {
-    for (int i = 0; i < history->columns; i++)
+    for (int i = 0; history && name && i < history->columns; i++)
         if (strcmp(history->name[i], name) == 0) return i;
     return -1;
 }

@@ -192,6 +192,12 @@ reel_group_norm_layer reel_group_norm_make(reel_module *module, const char *name
     static const reel_layer_norm_layer_opts defaults;
     if (!opts) opts = &defaults;
     reel_group_norm_layer layer = { .groups = groups, .eps = opts->eps };
+    if (groups < 1 || channels % groups != 0) {
+        reel_fail(reel_module_ctx(module), REEL_ERROR_VALUE,
+                  "group norm \"%s\": %lld channels cannot be cut into %lld groups", name ? name : "",
+                  (long long)channels, (long long)groups);
+        return layer;
+    }
     if (opts->no_affine) return layer;
     layer.weight = filled(module, name, "weight", channels, 1);
     if (!opts->no_bias) layer.bias = filled(module, name, "bias", channels, 0);

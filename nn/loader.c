@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Streams of random numbers of an epoch. */
 enum { STREAM_ORDER, STREAM_SAMPLES, STREAM_BATCHES, STREAM_COUNT };
@@ -41,6 +42,7 @@ struct reel_loader {
     int64_t make_epoch, make_batch; /* what the thread makes next */
     int64_t filled, taken;
     pthread_t thread;
+    pid_t process; /* the thread's: a child of fork has no thread */
     pthread_mutex_t lock;
     pthread_cond_t changed;
 };
@@ -107,7 +109,8 @@ static bool take_back(reel_loader *loader, loader_slot *slot, const reel_batch *
     }
     for (int k = 0; k < batch->n_fields; k++) {
         reel_tensor *x = batch->field[k];
-        if (!x || !reel_eval(x)) return false;
+        if (!x) return reel_fail(loader->own, REEL_ERROR_USER, "loader: a map left field %d missing (NULL)", k);
+        if (!reel_eval(x)) return false;
         if (reel_size(x, 0) != batch->count) {
             return reel_fail(loader->own, REEL_ERROR_USER,
                              "loader: a map made field %d of %" PRId64 " samples out of %" PRId64, k, reel_size(x, 0),
@@ -200,8 +203,18 @@ static bool start_thread(reel_loader *loader)
     int status = pthread_create(&loader->thread, NULL, run, loader);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     loader->threaded = status == 0;
+    loader->process = getpid();
     if (status == 0) return true;
     return reel_fail(loader->ctx, REEL_ERROR_MEMORY, "loader: no thread could be started: %s", strerror(status));
+}
+
+/* Whether this is a child of the process whose thread reads: nothing that the thread had in hand can be used here. */
+static bool orphaned(const reel_loader *loader) { return loader->threaded && loader->process != getpid(); }
+
+static bool fail_orphaned(const reel_loader *loader)
+{
+    return reel_fail(loader->ctx, REEL_ERROR_CONTEXT,
+                     "loader: its thread is left behind by fork; make it after fork, or with no_thread");
 }
 
 static bool check(reel_ctx *ctx, const reel_dataset *data, const reel_loader_opts *opts)
@@ -231,7 +244,8 @@ static bool check(reel_ctx *ctx, const reel_dataset *data, const reel_loader_opt
 
 reel_loader *reel_loader_new(reel_ctx *ctx, reel_dataset *data, const reel_loader_opts *opts)
 {
-    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx)) return NULL;
+    if (!data) return reel_fail(ctx, REEL_ERROR_CONTEXT, "loader: there is no data set (NULL)");
     reel_loader_opts settings = opts ? *opts : (reel_loader_opts) { 0 };
     if (settings.batch == 0) settings.batch = 32;
     if (settings.ahead == 0) settings.ahead = 2;
@@ -262,7 +276,7 @@ reel_loader *reel_loader_new(reel_ctx *ctx, reel_dataset *data, const reel_loade
 
 void reel_loader_free(reel_loader *loader)
 {
-    if (!loader) return;
+    if (!loader || orphaned(loader)) return;
     if (loader->threaded) {
         pthread_mutex_lock(&loader->lock);
         loader->stop = true;
@@ -284,6 +298,7 @@ void reel_loader_free(reel_loader *loader)
 bool reel_loader_start(reel_loader *loader, int64_t epoch, int64_t batch)
 {
     if (!loader || reel_ctx_error(loader->ctx)) return false;
+    if (orphaned(loader)) return fail_orphaned(loader);
     if (epoch < 0 || batch < 0 || batch > loader->batches) {
         return reel_fail(loader->ctx, REEL_ERROR_VALUE, "loader: there is no batch %" PRId64 " of epoch %" PRId64,
                          batch, epoch);
@@ -337,7 +352,7 @@ static bool hand_out(reel_loader *loader, const loader_slot *slot, reel_batch *b
 reel_batch reel_loader_next(reel_loader *loader)
 {
     reel_batch batch = { 0 };
-    if (!reel_loader_more(loader)) return batch;
+    if (!reel_loader_more(loader) || (orphaned(loader) && !fail_orphaned(loader))) return batch;
     if (!loader->threaded) {
         make(loader, loader->ring, loader->epoch, loader->position);
         hand_out(loader, loader->ring, &batch);

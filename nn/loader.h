@@ -34,8 +34,8 @@ typedef struct reel_loader_opts {
 
 typedef struct reel_loader reel_loader;
 
-/* A loader at the start of epoch 0. An empty data set, or one smaller than a batch, is an error. `data` must outlive
- * it. */
+/* A loader at the start of epoch 0. An empty data set, or one smaller than a batch (unless allow_small), is an error.
+ * `data` may be freed before it. A child of fork cannot use a loader whose thread stayed with its parent: an error. */
 REEL_API reel_loader *reel_loader_new(reel_ctx *ctx, reel_dataset *data, const reel_loader_opts *opts);
 REEL_API void reel_loader_free(reel_loader *loader);
 

@@ -171,7 +171,7 @@ bool reel_confusion_add(reel_confusion *confusion, reel_tensor *output, reel_ten
 /* Sums of one class's row (present), column (predicted), and of what both have (right). */
 static void sums(const reel_confusion *confusion, int64_t label, double *present, double *predicted, double *right)
 {
-    int64_t n = confusion->classes;
+    int64_t n = confusion ? confusion->classes : 0;
     *present = *predicted = *right = 0;
     if (label < 0 || label >= n) return;
     for (int64_t c = 0; c < n; c++) {
@@ -205,7 +205,7 @@ double reel_confusion_f1(const reel_confusion *confusion, int64_t label)
 double reel_confusion_accuracy(const reel_confusion *confusion)
 {
     double all = 0, right = 0;
-    for (int64_t label = 0; label < confusion->classes; label++) {
+    for (int64_t label = 0; confusion && label < confusion->classes; label++) {
         double present, predicted, own;
         sums(confusion, label, &present, &predicted, &own);
         all += present;

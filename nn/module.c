@@ -59,7 +59,7 @@ reel_generator *reel_module_generator(const reel_module *module) { return module
 
 static const module_entry *find(const reel_module *module, const char *name)
 {
-    for (int i = 0; module && i < module->count; i++)
+    for (int i = 0; module && name && i < module->count; i++)
         if (strcmp(module->members[i].name, name) == 0) return &module->members[i];
     return NULL;
 }
@@ -142,6 +142,7 @@ int64_t reel_module_numel(const reel_module *module)
 
 void reel_module_set_requires_grad(reel_module *module, const char *prefix, bool on)
 {
+    if (!prefix) prefix = "";
     for (int i = 0; module && i < module->count; i++) {
         const module_entry *member = &module->members[i];
         if (member->parameter && strncmp(member->name, prefix, strlen(prefix)) == 0) {

@@ -151,6 +151,7 @@ static void progress_release(reel_callback *self) { free(self); }
 
 reel_callback *reel_progress_callback(reel_ctx *ctx, FILE *file)
 {
+    if (!file) return reel_fail(ctx, REEL_ERROR_IO, "progress: there is no file (NULL)");
     reel_callback *self = reel_callback_alloc(ctx, sizeof(progress));
     if (!self) return NULL;
     progress *p = self->user;

@@ -154,15 +154,15 @@ static bool run_epoch(reel_run *run)
     return ok;
 }
 
-static const char *check(const reel_model *model, const reel_optim *optim, const reel_fit_opts *opts)
+static const char *check(const reel_optim *optim, const reel_fit_opts *opts)
 {
-    if (!model->module || !model->forward) return "the model has no module or no forward function";
     if (!optim) return "there is no optimiser";
     if (opts->n_metrics < 0 || opts->n_metrics > REEL_MAX_METRICS) return "there are too many metrics";
     for (int i = 0; i < opts->n_metrics; i++)
         if (!opts->metrics[i].name || !opts->metrics[i].update) return "a metric has no name or no function";
     if (opts->epochs < 0 || opts->accumulate < 0) return "epochs and accumulate are counts";
     if (!(opts->clip_norm >= 0) || !(opts->clip_value >= 0)) return "gradients are clipped to positive numbers";
+    if (!(opts->ema_decay >= 0)) return "ema_decay is a number from 0 to 1";
     return NULL;
 }
 
@@ -195,8 +195,8 @@ bool reel_fit(const reel_model *model, reel_optim *optim, reel_loader *data, con
     reel_history own;
     if (!history) history = &own;
     reel_history_open(history, settings.metrics, 0, false);
-    bool ok = ctx && !reel_ctx_error(ctx);
-    const char *wrong = ok ? check(model, optim, &settings) : NULL;
+    bool ok = reel_model_complete("fit", model, data);
+    const char *wrong = ok ? check(optim, &settings) : NULL;
     if (wrong) ok = reel_fail(ctx, REEL_ERROR_VALUE, "fit: %s", wrong);
     if (settings.epochs == 0) settings.epochs = 1;
     if (settings.accumulate == 0) settings.accumulate = 1;

@@ -32,21 +32,21 @@ typedef struct reel_scores {
 } reel_scores;
 
 /* Puts the module into evaluation mode (and back), runs every batch of the loader's epoch, and averages. No gradients.
- */
+ * `scores` may be NULL, when metrics such as a confusion matrix are all that is wanted. */
 REEL_API bool reel_evaluate(const reel_model *model, reel_loader *data, const reel_metric *metrics, int n_metrics,
                             reel_scores *scores);
 
 /* The outputs of all batches of the loader's epoch, in its order, as one tensor [N, ...]. */
 REEL_API reel_tensor *reel_predict(const reel_model *model, reel_loader *data);
 
-/* One row an epoch, one column a number: "loss", the metrics' names, the same with "val_" before them when there is
- * validation data, "lr", "seconds". */
 typedef enum reel_stop {
     REEL_STOP_DONE,       /* all epochs were run        */
     REEL_STOP_EARLY,      /* a callback ended it        */
     REEL_STOP_INTERRUPTED /* SIGINT or SIGTERM ended it */
 } reel_stop;
 
+/* One row an epoch, one column a number: "loss", the metrics' names, the same with "val_" before them when there is
+ * validation data, "lr", "seconds". */
 #define REEL_MAX_COLUMNS (2 * REEL_MAX_METRICS + 4)
 typedef struct reel_history {
     int64_t epochs; /* rows */
@@ -121,7 +121,8 @@ typedef struct reel_fit_opts {
 } reel_fit_opts;
 
 /* Trains for opts->epochs epochs. A loss that is NaN or infinite is an error that says where. `history` may be NULL;
- * what it held before is not freed. Callbacks are released in any case. */
+ * what it held before is not freed. Callbacks are released in any case. The step of a batch whose loss is no number has
+ * been taken by the time it is told; check_numerics stops before it. */
 REEL_API bool reel_fit(const reel_model *model, reel_optim *optim, reel_loader *data, const reel_fit_opts *opts,
                        reel_history *history);
 

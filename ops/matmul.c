@@ -296,6 +296,9 @@ static bool broadcasts_to(reel_shape small, reel_shape shape)
     return true;
 }
 
+/* Kernels read a bias as a row, while x and w may have any strides. */
+static reel_tensor *bias_row(reel_tensor *bias) { return bias && !reel_is_contiguous(bias) ? reel_contiguous(bias) : bias; }
+
 reel_tensor *reel_linear(reel_tensor *x, reel_tensor *w, reel_tensor *bias)
 {
     if (!REEL_OPERANDS("linear", x, w)) return NULL;
@@ -304,7 +307,7 @@ reel_tensor *reel_linear(reel_tensor *x, reel_tensor *w, reel_tensor *bias)
     if (fits && weight.ndim == 1 && !bias) return reel_matmul(x, w);
     if (fits) out.dim[in.ndim - 1] = weight.dim[0];
     if (!bias || !fits || weight.ndim != 2 || (b.ndim == 1 && b.dim[0] == weight.dim[0]) || !broadcasts_to(b, out))
-        return reel_apply(&reel_op_linear, (reel_tensor *[]) { x, w, bias }, 3, NULL, NULL);
+        return reel_apply(&reel_op_linear, (reel_tensor *[]) { x, w, bias_row(bias) }, 3, NULL, NULL);
     // A bias of another shape that fits all the same, as PyTorch takes it.
     reel_tensor *y = NULL;
     REEL_COMPOSITE(reel_ctx_of(x)) { y = reel_scope_return(reel_add(reel_linear(x, w, NULL), bias)); }

@@ -31,6 +31,9 @@ static bool infer_roll(reel_infer *infer)
 {
     const roll_attrs *attrs = infer->attrs;
     int axis, ndim = reel_ndim(infer->in[0]);
+    if (attrs->dims.count > REEL_MAX_DIMS)
+        return reel_infer_fail(infer, REEL_ERROR_VALUE, "%d axes are named; at most %d can be", attrs->dims.count,
+                               REEL_MAX_DIMS);
     for (int i = 0; i < attrs->dims.count; i++)
         if (!reel_infer_axis(infer, attrs->dims.dim[i], ndim, &axis)) return false;
     return reel_infer_same(infer);
@@ -91,7 +94,7 @@ reel_tensor *reel_roll(reel_tensor *x, const int64_t *shifts, reel_dims dims)
     roll_attrs attrs;
     memset(&attrs, 0, sizeof attrs);
     attrs.dims = reel_dims_clean(dims);
-    for (int i = 0; i < attrs.dims.count || i < 1; i++) attrs.shifts[i] = shifts[i];
+    for (int i = 0; (i < attrs.dims.count || i < 1) && i < REEL_MAX_DIMS; i++) attrs.shifts[i] = shifts[i];
     return reel_apply(&reel_op_roll, &x, 1, &attrs, NULL);
 }
 

@@ -7,6 +7,7 @@
 #include <reel/nn/data.h>
 #include <reel/nn/loader.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* n samples: field 0 float32 [2] = (i, 10 i), field 1 int64 = i. */
 static reel_dataset *counting(int64_t n)
@@ -67,6 +68,8 @@ Test(data, parts_share_and_outlive_what_they_come_from, .init = set_up, .fini = 
     reel_dataset *last = reel_dataset_slice(ctx, data, -2, 20);
     reel_generator generator = { .seed = 3 };
     reel_dataset *shuffled = reel_dataset_shuffled(ctx, rest, &generator);
+    cr_expect_null(reel_dataset_subset(ctx, data, NULL, -3));
+    expect_error(REEL_ERROR_VALUE, "a part of -3 samples");
     cr_expect_null(reel_dataset_subset(ctx, data, (int64_t[]) { 20 }, 1));
     expect_error(REEL_ERROR_VALUE, "no sample 20 of 20");
     cr_expect_null(reel_dataset_slice(ctx, data, 3, 2));
@@ -103,6 +106,10 @@ Test(data, scales_bytes_as_quotients, .init = set_up, .fini = tear_down)
         cr_expect_eq(f[i], (float)(128 + i) / 255.0f);
         cr_expect_eq(d[i], ((128 + i) / 255.0 - 0.1307) / 0.3081);
     }
+    reel_dataset_free(scaled);
+    scaled = reel_dataset_normalised(ctx, data, 0, NULL);
+    cr_assert(reel_dataset_read(scaled, ctx, 0, NULL, (void *[]) { f }));
+    cr_expect_eq(f[51], 0.2f);
     reel_dataset *again =
         reel_dataset_normalised(ctx, scaled, 0, &(reel_normalise) { REEL_F32, .scale = 2, .mean = 1 });
     cr_assert(reel_dataset_read(again, ctx, 1, NULL, (void *[]) { f }));
@@ -128,6 +135,10 @@ Test(data, goes_through_a_function, .init = set_up, .fini = tear_down)
     reel_dataset *mapped = reel_dataset_map(ctx, data, &(reel_field) { REEL_F64, REEL_SCALAR }, 1, add_up, &extra);
     cr_assert(reel_dataset_read(mapped, ctx, 3, NULL, (void *[]) { &value }));
     cr_expect_eq(value, 33.5);
+    cr_expect_null(reel_dataset_map(ctx, data, &(reel_field) { REEL_F64, REEL_SCALAR }, 1, NULL, NULL));
+    expect_error(REEL_ERROR_VALUE, "no function to map samples");
+    cr_expect_null(reel_dataset_new(ctx, &(reel_source) { .count = 1, .n_fields = 1 }));
+    expect_error(REEL_ERROR_VALUE, "no function to read samples");
     reel_dataset_free(data);
     reel_dataset_free(mapped);
 }
@@ -164,7 +175,9 @@ Test(data, checks_the_files_of_mnist, .init = set_up, .fini = tear_down)
     const char *pictures = in_folder("train-images-idx3-ubyte"), *labels = in_folder("train-labels-idx1-ubyte.gz");
     uint8_t y[3] = { 0, 9, 4 };
     cr_expect_null(reel_dataset_mnist(ctx, folder, true));
-    expect_error(REEL_ERROR_IO, "train-images-idx3-ubyte.gz: cannot be opened");
+    expect_error(REEL_ERROR_IO, "train-images-idx3-ubyte: cannot be opened");
+    cr_expect_null(reel_dataset_mnist(ctx, NULL, true));
+    expect_error(REEL_ERROR_IO, "no folder was given");
     cr_assert(reel_idx_write(ctx, pictures, reel_full(ctx, REEL_SHAPE(3, 28, 28), REEL_U8, 200)));
     cr_assert(reel_idx_write(ctx, labels, reel_from(ctx, REEL_SHAPE(3), REEL_U8, y)));
     reel_dataset *data = reel_dataset_mnist(ctx, folder, true);
@@ -186,6 +199,8 @@ Test(data, checks_the_files_of_mnist, .init = set_up, .fini = tear_down)
 
 Test(data, reads_folders_of_pictures, .init = set_up, .fini = tear_down)
 {
+    cr_expect_null(reel_dataset_png_folder(ctx, NULL, 0));
+    expect_error(REEL_ERROR_IO, "no folder was given");
     cr_expect_null(reel_dataset_png_folder(ctx, in_folder("absent"), 0));
     expect_error(REEL_ERROR_IO, "absent: cannot be opened");
     cr_expect_null(reel_dataset_png_folder(ctx, folder, 0));
@@ -401,6 +416,8 @@ Test(loader, maps_batches_the_same_whatever_thread_does_it, .init = set_up, .fin
 Test(loader, refuses_empty_and_small_data, .init = set_up, .fini = tear_down)
 {
     reel_dataset *empty = counting(0), *small = counting(3);
+    cr_expect_null(reel_loader_new(ctx, NULL, NULL));
+    expect_error(REEL_ERROR_CONTEXT, "there is no data set");
     cr_expect_null(reel_loader_new(ctx, empty, NULL));
     expect_error(REEL_ERROR_VALUE, "the data set is empty");
     cr_expect_null(reel_loader_new(ctx, small, &(reel_loader_opts) { .batch = 4 }));
@@ -427,6 +444,44 @@ static bool map_to_nothing(void *user, reel_ctx *own, reel_batch *batch, reel_ge
     (void)user, (void)own, (void)generator;
     batch->field[0] = reel_add(batch->field[0], reel_zeros(own, REEL_SHAPE(99), REEL_F32));
     return true;
+}
+
+static bool map_to_null(void *user, reel_ctx *own, reel_batch *batch, reel_generator *generator)
+{
+    (void)user, (void)own, (void)generator;
+    batch->field[1] = NULL;
+    return true;
+}
+
+Test(loader, says_which_field_a_map_left_out, .init = set_up, .fini = tear_down)
+{
+    reel_dataset *data = counting(8);
+    reel_loader *loader = load(data, &(reel_loader_opts) { .batch = 4, .map = map_to_null });
+    cr_expect_eq(reel_loader_next(loader).count, 0);
+    expect_error(REEL_ERROR_USER, "a map left field 1 missing");
+    reel_loader_free(loader);
+    reel_dataset_free(data);
+}
+
+Test(loader, refuses_to_go_on_in_a_child_of_fork, .init = set_up, .fini = tear_down)
+{
+    reel_dataset *data = counting(8);
+    reel_loader *loader = load(data, &(reel_loader_opts) { .batch = 4 });
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        bool told = reel_loader_next(loader).count == 0 && reel_ctx_error(ctx) == REEL_ERROR_CONTEXT;
+        reel_ctx_clear_error(ctx);
+        told = told && !reel_loader_start(loader, 0, 0) && reel_ctx_error(ctx) == REEL_ERROR_CONTEXT;
+        reel_loader_free(loader);
+        _exit(told ? 0 : 1);
+    }
+    int status = -1;
+    cr_assert(child > 0 && waitpid(child, &status, 0) == child);
+    cr_expect_eq(status, 0);
+    cr_expect_eq(reel_loader_next(loader).count, 4);
+    reel_loader_free(loader);
+    reel_dataset_free(data);
 }
 
 Test(loader, brings_a_readers_error_to_the_models_context, .init = set_up, .fini = tear_down)

@@ -80,6 +80,8 @@ Test(graph, a_leaf_alone_and_a_missing_output)
     cr_assert_str_eq(text, "%0 = constant float64 [2]\n");
     free(text);
     cr_assert_not(reel_graph_write(&none, 1, REEL_GRAPH_TEXT, stderr));
+    cr_assert_not(reel_graph_write(&x, 1, REEL_GRAPH_TEXT, NULL));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_IO);
 }
 
 Test(graph, a_full_disk_is_an_error)

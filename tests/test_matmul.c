@@ -145,6 +145,8 @@ Test(matmul, linear_adds_its_bias_to_every_row)
             for (int64_t i = 0; i < twice * rows; i++)
                 for (int64_t j = 0; j < n; j++) want[i * n + j] += b[j];
             agrees(reel_linear(x, w, bias), want, (double)k, "linear");
+            reel_tensor *back = reel_contiguous(reel_flip(bias, REEL_DIMS(0)));
+            agrees(reel_linear(x, w, reel_flip(back, REEL_DIMS(0))), want, (double)k, "linear, its bias back to front");
             free(want);
             free(b);
         }

@@ -129,12 +129,15 @@ Test(module, holds_parameters_and_buffers_by_name, .init = set_up, .fini = tear_
     cr_expect(reel_module_is_parameter(module, 0) && !reel_module_is_parameter(module, 1));
     cr_expect_eq(reel_module_find(module, "b.weight"), b);
     cr_expect_null(reel_module_find(module, "b"));
+    cr_expect_null(reel_module_find(module, NULL));
     reel_params params = reel_module_parameters(module);
     cr_expect(params.count == 2 && params.at[0] == w && params.at[1] == b);
     cr_expect_eq(reel_module_numel(module), 7);
     cr_expect(reel_requires_grad(w) && !reel_requires_grad(mean));
     reel_module_set_requires_grad(module, "a.", false);
     cr_expect(!reel_requires_grad(w) && reel_requires_grad(b));
+    reel_module_set_requires_grad(module, NULL, false);
+    cr_expect_not(reel_requires_grad(b));
     cr_expect(reel_module_training(module));
     reel_module_train(module, false);
     cr_expect_not(reel_module_training(module));
@@ -142,6 +145,10 @@ Test(module, holds_parameters_and_buffers_by_name, .init = set_up, .fini = tear_
     expect_error(REEL_ERROR_VALUE, "named \"a.mean\" already");
     cr_expect_null(reel_module_parameter(module, "", REEL_SHAPE(1)));
     expect_error(REEL_ERROR_VALUE, "needs a name");
+    cr_expect_not(reel_module_save(module, in_folder("texts"), &(reel_text) { NULL, "value" }, 1));
+    expect_error(REEL_ERROR_CONTEXT, "a name is missing");
+    cr_expect_null(reel_group_norm_make(module, "groups", 3, 4, NULL).weight);
+    expect_error(REEL_ERROR_VALUE, "\"groups\": 4 channels cannot be cut into 3 groups");
     cr_expect_null(reel_module_parameter(module, "c", REEL_SHAPE(-1)));
     expect_error(REEL_ERROR_SHAPE, "[-1]");
     reel_module_free(module);

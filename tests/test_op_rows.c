@@ -6,6 +6,7 @@
 #include <math.h>
 #include <reel/core/autograd.h>
 #include <reel/core/random.h>
+#include <reel/ops/shape.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,15 +100,35 @@ Test(op_rows, third_derivatives_agree_with_finite_differences)
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) check_derivatives(ops[i], 3);
 }
 
+// How an operand lies in memory.
+typedef enum layout { ROWS, BACKWARDS, SPACED, TURNED, LAYOUTS } layout;
+
+// x's values behind other strides.
+static reel_tensor *laid(reel_tensor *x, layout how)
+{
+    int n = reel_ndim(x);
+    if (n == 0 || how == ROWS) return x;
+    reel_dims order = { .count = n };
+    for (int k = 0; k < n; k++) order.dim[k] = how == TURNED ? n - 1 - k : k;
+    if (how == SPACED)
+        return reel_select(reel_stack((reel_tensor *[]) { x, reel_full_like(x, 99) }, 2, n), n, 0);
+    if (how == BACKWARDS) return reel_flip(reel_contiguous(reel_flip(x, order)), order);
+    return reel_permute(reel_contiguous(reel_permute(x, order)), order);
+}
+
 // Outputs of the case as numbers; false on an error, which `told` makes a failure of the test.
-static bool values_of(const op_case *c, reel_dtype dtype, bool told, arrays *out)
+static bool values_laid(const op_case *c, reel_dtype dtype, layout how, bool told, arrays *out)
 {
     *out = (arrays) { .count = 0 };
     bool done = false;
     REEL_SCOPE(ctx)
     {
         reel_tensor *in[OP_CASE_OPERANDS], *results[OP_CASE_OUTPUTS];
-        for (int i = 0; i < c->n; i++) in[i] = op_operand_tensor(ctx, &c->operand[i], dtype);
+        for (int i = 0; i < c->n; i++) {
+            bool overwritten = !strncmp(c->operand[i].name, "running_", 8); // only a row can be
+            in[i] = laid(op_operand_tensor(ctx, &c->operand[i], dtype), overwritten ? ROWS : how);
+            reel_eval(in[i]);
+        }
         int n = op_case_call(c, ctx, in, results);
         done = n > 0;
         for (int k = 0; done && k < n; k++) done = arrays_add(out, "out", results[k]);
@@ -117,6 +138,31 @@ static bool values_of(const op_case *c, reel_dtype dtype, bool told, arrays *out
         cr_expect(done, "%s: %s (%s)", c->row->op, reel_ctx_error_message(ctx), op_case_describe(c, text, sizeof text));
     reel_ctx_clear_error(ctx);
     return done;
+}
+
+static bool values_of(const op_case *c, reel_dtype dtype, bool told, arrays *out)
+{
+    return values_laid(c, dtype, ROWS, told, out);
+}
+
+Test(op_rows, operands_of_any_strides_give_the_same_values)
+{
+    op_case c;
+    char text[400], row_text[512];
+    for (const reel_row *row = op_rows; next_case(&row, 13, &c); op_case_free(&c)) {
+        if (!strcmp(c.row->op, "view")) continue; // it refuses strides
+        arrays rows, strided;
+        bool right = values_of(&c, REEL_F64, true, &rows);
+        for (layout how = BACKWARDS; right && how < LAYOUTS; how++) {
+            bool both = values_laid(&c, REEL_F64, how, true, &strided);
+            for (int k = 0; both && k < rows.count; k++)
+                cr_expect(array_matches(&strided.at[k], &rows.at[k], false, text, sizeof text),
+                          "%s, layout %d: output %d: %s (%s)", c.row->op, how, k, text,
+                          op_case_describe(&c, row_text, sizeof row_text));
+            arrays_free(&strided);
+        }
+        arrays_free(&rows);
+    }
 }
 
 Test(op_rows, float32_agrees_with_float64)

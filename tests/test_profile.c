@@ -119,6 +119,9 @@ Test(profile, ends_only_what_has_begun_and_begins_once)
     cr_assert_not_null(p);
     cr_assert_eq(reel_profile_rows(p), 0);
     cr_assert_eq(reel_profile_row_at(p, 0).calls, 0);
+    cr_assert_not(reel_profile_write_table(p, NULL));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_IO);
+    reel_ctx_clear_error(ctx);
     reel_profile_free(p);
     no_error();
 }
@@ -189,6 +192,9 @@ Test(profile, plan_shows_steps_places_and_the_size_of_the_arena)
     reel_ctx_clear_error(ctx);
     reel_tensor *x = noise(ctx, REEL_SHAPE(8, 3, 34, 34), REEL_F32), *w = noise(ctx, REEL_SHAPE(16, 3, 3, 3), REEL_F32);
     play_model(x, w);
+    cr_assert_not(reel_plan_write(ctx, NULL));
+    cr_assert_eq(reel_ctx_error(ctx), REEL_ERROR_IO);
+    reel_ctx_clear_error(ctx);
     char *text = plan_of(ctx);
     /* The relu's result is the only value in the arena besides tanh's, which takes its place over. */
     cr_assert(strstr(text, "plan of 5 ops in 3 steps; arena 524288 bytes, shared block 64 bytes\n"), "%s", text);

@@ -470,6 +470,7 @@ Test(shape, refuses_what_does_not_fit)
     refused(ctx, reel_slice_backward(x, REEL_SHAPE(huge, huge), 0, 0, 1, 1), "slice_backward", "too large");
     refused(ctx, reel_slice_backward(x, REEL_SHAPE(5, 3), 0, 0, 3, 1), "slice_backward", "[3, 3]");
     refused(ctx, reel_roll(x, shift, REEL_DIMS(0, 2)), "roll", "axis 2");
+    refused(ctx, reel_roll(x, shift, (reel_dims) { .count = 1000000 }), "roll", "1000000 axes");
     refused(ctx, reel_tile(x, REEL_SHAPE(-1, 2)), "tile", "negative");
     refused(ctx, reel_tile(x, REEL_SHAPE(huge, huge)), "tile", "memory");
     refused(ctx, reel_repeat(x, REEL_SHAPE(2)), "repeat", "1 counts");

@@ -255,6 +255,31 @@ static reel_tensor *forward_nothing(void *user, const reel_batch *batch)
     return NULL;
 }
 
+Test(train, a_path_or_file_that_is_missing_is_an_error, .init = set_up, .fini = tear_down)
+{
+    cr_expect_null(reel_checkpoint_callback(ctx, NULL, NULL));
+    expect_error(REEL_ERROR_CONTEXT, "a path is missing");
+    cr_expect_null(reel_csv_callback(ctx, NULL));
+    expect_error(REEL_ERROR_CONTEXT, "a path is missing");
+    cr_expect_null(reel_progress_callback(ctx, NULL));
+    expect_error(REEL_ERROR_IO, "there is no file");
+    reel_history history = { 0 };
+    cr_expect_eq(reel_history_column(&history, NULL), -1);
+    cr_expect(isnan(reel_history_at(NULL, 0, "loss")));
+}
+
+Test(train, evaluation_needs_no_place_for_scores, .init = set_up, .fini = tear_down)
+{
+    task *t = open_task(8);
+    reel_confusion *confusion = reel_confusion_new(ctx, 3);
+    const reel_metric metric = reel_metric_confusion(confusion);
+    cr_expect(reel_evaluate(&t->model, t->data, &metric, 1, NULL), "%s", reel_ctx_error_message(ctx));
+    cr_expect_not(isnan(reel_confusion_accuracy(confusion)));
+    cr_expect(isnan(reel_confusion_accuracy(NULL)) && isnan(reel_confusion_recall(NULL, 0)));
+    reel_confusion_free(confusion);
+    close_task(t);
+}
+
 Test(train, refuses_what_it_cannot_train, .init = set_up, .fini = tear_down)
 {
     task *t = open_task(8);
@@ -266,6 +291,14 @@ Test(train, refuses_what_it_cannot_train, .init = set_up, .fini = tear_down)
     expect_error(REEL_ERROR_VALUE, "counts");
     cr_expect_not(reel_fit(&t->model, t->optim, t->data, &(reel_fit_opts) { .clip_norm = -1 }, NULL));
     expect_error(REEL_ERROR_VALUE, "clipped to positive numbers");
+    cr_expect_not(reel_fit(&t->model, t->optim, t->data, &(reel_fit_opts) { .ema_decay = -0.5 }, NULL));
+    expect_error(REEL_ERROR_VALUE, "ema_decay is a number from 0 to 1");
+    cr_expect_not(reel_fit(&t->model, t->optim, NULL, NULL, NULL));
+    expect_error(REEL_ERROR_VALUE, "fit: there is no loader");
+    cr_expect_not(reel_evaluate(&t->model, NULL, NULL, 0, NULL));
+    expect_error(REEL_ERROR_VALUE, "evaluate: there is no loader");
+    cr_expect_null(reel_predict(&(reel_model) { .module = t->module }, t->data));
+    expect_error(REEL_ERROR_VALUE, "predict: the model has no module or no forward function");
     reel_model nothing = { .module = t->module, .forward = forward_nothing };
     cr_expect_not(reel_fit(&nothing, t->optim, t->data, NULL, NULL));
     expect_error(REEL_ERROR_USER, "gave no output");

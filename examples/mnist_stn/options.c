@@ -51,7 +51,8 @@ static bool positive_number(const char *text, double *value)
 
 static int refuse(const char *option, const char *value, const char *expected)
 {
-    fprintf(stderr, "mnist_stn: %s %s: %s (--help lists the options)\n", option, value ? value : "", expected);
+    fprintf(stderr, "mnist_stn: %s%s%s: %s (--help lists the options)\n", option, value ? " " : "",
+            value ? value : "", expected);
     return 2;
 }
 

@@ -122,6 +122,10 @@ static double newton(reel_ctx *ctx, const problem *p, const double truth[6], dou
 int main(int argc, char **argv)
 {
     const char *out = argc > 1 ? argv[1] : "out";
+    if (argc > 2 || *out == '-') {
+        fprintf(stderr, "usage: registration [FOLDER]\nregistration.png goes to FOLDER (default: out)\n");
+        return 2;
+    }
     char path[4096];
     reel_ctx *ctx = reel_ctx_new(NULL);
     const double angle = 0.3, scale = 1.1, truth[6] = { scale * cos(angle), -scale * sin(angle), 0.12, scale * sin(angle), scale * cos(angle), -0.08 };
