@@ -156,7 +156,7 @@ static reel_tensor *draw(reel_ctx *ctx, const reel_op *op, reel_generator *gener
 
 reel_tensor *reel_rand(reel_ctx *ctx, reel_generator *generator, reel_shape shape, reel_dtype dtype, double low, double high)
 {
-    if (ctx && !(low <= high)) return reel_fail(ctx, REEL_ERROR_VALUE, "rand: low is %g and high is %g", low, high);
+    if (ctx && (!(low <= high) || !isfinite(high - low))) return reel_fail(ctx, REEL_ERROR_VALUE, "rand: low is %g and high is %g", low, high);
     return draw(ctx, &reel_op_rand, generator, shape, dtype, low, high);
 }
 

@@ -158,10 +158,13 @@ static bool accumulate(walk *w, const reel_node *node, int i, reel_tensor *grad)
                          reel_dtype_name((reel_dtype)grad->dtype), i, reel_dtype_name((reel_dtype)t->dtype)) != NULL;
     if (!reel_tensor_same_shape(grad, t)) {
         reel_tensor *summed = reel_sum_to(grad, reel_shape_of(t));
-        if (!summed)
+        if (!summed && w->ctx->error == REEL_ERROR_SHAPE) { /* say it of the rule */
+            reel_ctx_clear_error(w->ctx);
             return reel_fail(w->ctx, REEL_ERROR_SHAPE, "%s: the rule gave a cotangent of %s for input %d, which is %s",
                              node->op->name, reel_shape_format(reel_shape_of(grad), a), i,
                              reel_shape_format(reel_shape_of(t), b)) != NULL;
+        }
+        if (!summed) return false;
         grad = summed;
     }
     reel_tensor **sum = &w->cotangents[t->slot];

@@ -271,6 +271,9 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         reel_fail(ctx, REEL_ERROR_VALUE, "%s: the operands were refused", op->name);
         return NULL;
     }
+    if ((unsigned)infer.n_out > REEL_MAX_OUTPUTS)
+        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d outputs; an op has at most %d", op->name, infer.n_out,
+                         REEL_MAX_OUTPUTS);
     if (effect) {
         int writes = op->writes ? op->writes : 1;
         bool many = false;

@@ -128,6 +128,8 @@ static reel_tensor *warp(reel_tensor *x, const reel_augment_opts *opts, const in
 
 reel_tensor *reel_augment(reel_tensor *x, const reel_augment_opts *opts, reel_generator *generator)
 {
+    static const reel_augment_opts defaults;
+    if (!opts) opts = &defaults;
     if (!x) return NULL;
     reel_ctx *ctx = reel_ctx_of(x);
     char text[REEL_SHAPE_TEXT];

@@ -39,13 +39,20 @@ static bool hand_out(reel_tensor **results, int n)
 }
 
 // products[k] = sum over i of tangents[i]^T d grads[i] / d by[k], a NULL tangent being zero. `grads` has n more places.
-static bool grad_along(reel_tensor **grads, int n, reel_tensor *const *by, int n_by, reel_tensor *const *tangents,
+static bool grad_along(const char *name, reel_tensor **grads, int n, reel_tensor *const *by, int n_by, reel_tensor *const *tangents,
                        reel_tensor **products)
 {
     reel_tensor **along = grads + n;
     int kept = 0;
     for (int i = 0; i < n; i++) {
         if (!tangents[i]) continue;
+        reel_shape want = reel_shape_of(grads[i]), have = reel_shape_of(tangents[i]);
+        reel_dtype own = reel_dtype_of(grads[i]), other = reel_dtype_of(tangents[i]);
+        char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
+        if (own != other || !reel_shape_equal(want, have))
+            return reel_fail(reel_ctx_of(grads[i]), REEL_ERROR_SHAPE, "%s: input %d is %s %s, but its direction is %s %s",
+                             name, i, reel_dtype_name(own), reel_shape_format(want, a), reel_dtype_name(other),
+                             reel_shape_format(have, b));
         grads[kept] = grads[i];
         along[kept++] = tangents[i];
     }
@@ -68,7 +75,7 @@ bool reel_jvp(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *in
         reel_tensor **cots = memory, **grads = memory + n_outputs;
         for (int k = 0; k < n_outputs; k++) cots[k] = zeros_to_differentiate_by(outputs[k]);
         done = reel_grad(outputs, n_outputs, inputs, n_inputs, cots, grads) &&
-               grad_along(grads, n_inputs, cots, n_outputs, tangents, products) && hand_out(products, n_outputs);
+               grad_along("jvp", grads, n_inputs, cots, n_outputs, tangents, products) && hand_out(products, n_outputs);
     }
     free(memory);
     return done || none(products, n_outputs);
@@ -88,7 +95,7 @@ bool reel_hvp(reel_tensor *y, reel_tensor *const *inputs, int n_inputs, reel_ten
     if (grads) REEL_COMPOSITE(ctx)
     {
         done = reel_grad(&y, 1, inputs, n_inputs, NULL, grads) &&
-               grad_along(grads, n_inputs, inputs, n_inputs, vectors, products) && hand_out(products, n_inputs);
+               grad_along("hvp", grads, n_inputs, inputs, n_inputs, vectors, products) && hand_out(products, n_inputs);
     }
     free(grads);
     return done || none(products, n_inputs);

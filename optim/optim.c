@@ -66,6 +66,11 @@ static void drop_slots(reel_optim *optim, int first)
 bool reel_optim_add_group(reel_optim *optim, reel_params params, const reel_hyper *hyper)
 {
     if (!optim || reel_ctx_error(optim->ctx)) return false;
+    reel_hyper same;
+    if (!hyper) {
+        same = optim->groups[0];
+        hyper = &same;
+    }
     const char *wrong = optim->rule->check ? optim->rule->check(hyper) : NULL;
     if (wrong) return reel_fail(optim->ctx, REEL_ERROR_VALUE, "%s: %s", optim->rule->name, wrong);
     if (params.count < 1)

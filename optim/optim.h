@@ -133,8 +133,8 @@ typedef struct reel_hyper {
 REEL_API int reel_optim_groups(const reel_optim *optim);
 REEL_API reel_hyper *reel_optim_hyper(reel_optim *optim, int group); /* NULL when there is no such group */
 
-/* Another group of parameters with hyperparameters of its own (start from a copy of group 0's). A parameter that is in
- * a group already is an error. */
+/* Another group of parameters with hyperparameters of its own (start from a copy of group 0's; NULL: just those).
+ * A parameter that is in a group already is an error. */
 REEL_API bool reel_optim_add_group(reel_optim *optim, reel_params params, const reel_hyper *hyper);
 
 /* The rate of all groups. */

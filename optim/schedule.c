@@ -37,7 +37,7 @@ reel_schedule reel_lr_cosine_restarts(int64_t t_0, int64_t t_mult, double eta_mi
 
 reel_schedule reel_lr_one_cycle(const reel_one_cycle_opts *opts)
 {
-    reel_schedule schedule = { .kind = REEL_LR_ONE_CYCLE, .cycle = *opts };
+    reel_schedule schedule = { .kind = REEL_LR_ONE_CYCLE, .cycle = opts ? *opts : (reel_one_cycle_opts) { 0 } };
     reel_one_cycle_opts *cycle = &schedule.cycle;
     cycle->pct_start = reel_option(cycle->pct_start, 0.3);
     cycle->div_factor = reel_option(cycle->div_factor, 25);

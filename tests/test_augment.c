@@ -32,6 +32,8 @@ Test(augment, leaves_a_picture_alone_unless_asked, .init = set_up, .fini = tear_
     reel_tensor *x = numbered(3, 6, 9);
     const double *y = augmented(x, &(reel_augment_opts) { 0 }, 1), *data = reel_data_f64(x);
     for (int i = 0; i < 3 * 54; i++) cr_expect_float_eq(y[i], data[i], 1e-9);
+    y = augmented(x, NULL, 1);
+    for (int i = 0; i < 3 * 54; i++) cr_expect_float_eq(y[i], data[i], 1e-9);
 }
 
 Test(augment, mirrors_with_the_given_probability, .init = set_up, .fini = tear_down)

@@ -157,6 +157,11 @@ Test(derivatives, refuse_what_has_none)
     refuses(!reel_jacobian(y, whole), "int64");
     refuses(!reel_jvp(&y, 1, &plain, 1, &plain, &product), "does not require a gradient");
     cr_assert_null(product);
+    reel_tensor *short_one = reel_ones(ctx, REEL_SHAPE(1), REEL_F64), *sum = reel_sum(y, REEL_ALL_DIMS, false);
+    refuses(!reel_jvp(&y, 1, &x, 1, &short_one, &product),
+            "jvp: input 0 is float64 [2], but its direction is float64 [1]");
+    refuses(!reel_hvp(sum, &x, 1, &short_one, &product),
+            "hvp: input 0 is float64 [2], but its direction is float64 [1]");
     reel_tensor *deep = reel_reshape(x, REEL_SHAPE(1, 1, 1, 1, 1, 1, 2));
     refuses(!reel_jacobian(deep, deep), "more than 8");
 }

@@ -109,6 +109,8 @@ Test(init, refuses_what_has_no_fans, .init = set_up, .fini = tear_down)
     expect_error(REEL_ERROR_VALUE, "hardly reaches [50, 51]");
     cr_expect_null(reel_init_uniform(b, 1, -1, NULL));
     expect_error(REEL_ERROR_VALUE, "low is 1");
+    cr_expect_null(reel_rand(ctx, NULL, REEL_SHAPE(2), REEL_F32, -INFINITY, 1));
+    expect_error(REEL_ERROR_VALUE, "low is -inf");
     cr_expect_not_null(reel_init_kaiming_normal(reel_zeros(ctx, REEL_SHAPE(3, 0), REEL_F32), NULL, NULL));
     cr_expect_eq(reel_ctx_error(ctx), REEL_OK);
 }

@@ -205,6 +205,8 @@ Test(optim, a_group_has_hyperparameters_of_its_own, .init = set_up, .fini = tear
     expect_error(REEL_ERROR_VALUE, "in the optimiser already");
     cr_expect_eq(reel_optim_groups(optim), 2);
     cr_expect_null(reel_optim_hyper(optim, 2));
+    cr_assert(reel_optim_add_group(optim, REEL_PARAMS(leaf(1)), NULL));
+    cr_expect_eq(reel_optim_hyper(optim, 2)->lr, 0.5);
     reel_optim_free(optim);
 }
 

@@ -221,6 +221,34 @@ Test(reverse, knows_a_users_own_op)
     cr_assert_eq(reel_item(h), 12);
 }
 
+static bool vjp_of_nothing_that_fits(reel_vjp *vjp)
+{
+    vjp->grad[0] = reel_zeros(vjp->ctx, REEL_SHAPE(3), REEL_F64);
+    return true;
+}
+
+static bool infer_nine(reel_infer *infer)
+{
+    infer->n_out = 9;
+    return true;
+}
+
+Test(reverse, tells_what_is_wrong_with_a_users_own_op)
+{
+    static const reel_op wrong = {
+        .name = "wrong", .infer = reel_infer_same, .play = play_cube, .vjp = vjp_of_nothing_that_fits
+    };
+    static const reel_op nine = { .name = "nine", .infer = infer_nine, .play = play_cube };
+    reel_tensor *x = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(2), REEL_F64), true), *g;
+    reel_tensor *y = reel_apply(&wrong, &x, 1, NULL, NULL);
+    cr_assert_not(reel_grad(&y, 1, &x, 1, NULL, &g));
+    cr_assert_str_eq(reel_ctx_error_message(ctx), "wrong: the rule gave a cotangent of [3] for input 0, which is [2]");
+    reel_ctx_clear_error(ctx);
+    cr_assert_null(reel_apply(&nine, &x, 1, NULL, NULL));
+    cr_assert_str_eq(reel_ctx_error_message(ctx), "nine: 9 outputs; an op has at most 4");
+    reel_ctx_clear_error(ctx);
+}
+
 Test(reverse, does_not_mind_a_chain_of_ten_thousand)
 {
     reel_tensor *x = variable(1), *y = x;

@@ -132,6 +132,7 @@ Test(schedule, refuses_numbers_that_make_no_sense, .init = set_up, .fini = tear_
         { reel_lr_linear(0.1, 1, 0), "no steps" },
         { reel_lr_one_cycle(&(reel_one_cycle_opts) { .max_lr = 1 }), "no steps" },
         { reel_lr_one_cycle(&(reel_one_cycle_opts) { .total_steps = 3 }), "not above 0" },
+        { reel_lr_one_cycle(NULL), "no steps" },
         { reel_lr_plateau(&(reel_plateau_opts) { .factor = 1 }), "not below 1" },
         { reel_lr_multistep(NULL, -1, 0.1), "milestones" },
         { reel_lr_warmup(reel_lr_constant(), -1, 0.1), "warm-up" },
