@@ -365,26 +365,35 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass kind)
     return residues <= 64 && padded <= 16 * (double)reel_conv_volume(from) + 65536;
 }
 
+/* By channel: products, results moved, images copied (an input gradient's once for each residue, whose results go to
+ * places apart and whose weights are packed again). */
 static double cost(const reel_conv_geom *g, reel_conv_pass kind)
 {
     bool fwd = kind != REEL_CONV_INPUT_GRAD;
     int64_t inputs = (fwd ? g->c : g->k) / g->groups, outputs = (fwd ? g->k : g->c) / g->groups;
-    double depth = (double)inputs * (double)reel_conv_volume(g->kernel), residues = 1;
+    double taps = (double)reel_conv_volume(g->kernel), residues = 1;
     for (int i = 0; i < 3; i++) residues *= fwd ? 1 : (double)smaller(g->stride[i], g->in[i]);
+    double depth = (double)inputs * taps / residues, weights = (double)(g->groups * inputs * outputs) * taps;
     double pixels = (double)g->n * (double)g->groups * (double)reel_conv_volume(fwd ? g->out : g->in);
-    double halo = 1 + (double)(g->kernel[2] - 1) * (double)g->dilation[2] / (double)(fwd ? g->out[2] : g->in[2]);
-    int lanes = g->dtype == REEL_F32 ? 16 : 8;
-    double cycles = channel_cycles(pixels, depth / residues, outputs, lanes);
-    if (kind == REEL_CONV_WEIGHT_GRAD) {
-        double whole = (double)round_up(outputs, lanes);
-        cycles = pixels * whole * (depth / lanes * 1.1 + 1);
-    } else if (!fwd || g->stride[2] == 1) {
-        double other = pixel_cycles(pixels, halo, depth / residues, outputs, lanes);
-        if (other < cycles) cycles = other;
-    }
     double copies =
         (double)g->n * (double)(fwd ? g->c : g->k) * (double)reel_conv_volume(fwd ? g->in : g->out) * residues;
-    return 3000 * residues + cycles / 3.6 + copies * 0.15;
+    int64_t lanes = g->dtype == REEL_F32 ? 8 : 4;
+    double vectors = pixels * (double)blocks(outputs, lanes);
+    if (kind == REEL_CONV_WEIGHT_GRAD)
+        return 3000 + vectors * (0.136 * depth + 1.4) + pixels * depth * 0.076 + copies * 0.3 +
+               weights * 0.38 * (double)smaller(g->n, 8);
+    double narrow = outputs <= lanes ? 1.45 : 1, of_channel = vectors * (0.14 * narrow * depth + 1);
+    if (residues > 1)
+        of_channel = vectors * (0.2 * narrow * depth + 1) + pixels * (double)outputs * 0.6 + weights * 1.2;
+    double least = of_channel + copies * 0.28;
+    if (!fwd || g->stride[2] == 1) {
+        double halo = 1 + (double)(g->kernel[2] - 1) * (double)g->dilation[2] / (double)(fwd ? g->out : g->in)[2];
+        double of_pixel = pixels * halo / (double)lanes * (double)reel_gemm_rows_cost(outputs) *
+                              ((residues > 1 ? 0.16 : 0.14) * depth + 1) +
+                          pixels * (double)outputs * 0.5 + copies * 0.6;
+        least = of_pixel < least ? of_pixel : least;
+    }
+    return 3000 * residues + least;
 }
 
 const reel_conv_impl reel_conv_direct = { .name = "direct",

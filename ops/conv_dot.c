@@ -137,10 +137,10 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
 {
     (void)kind;
     double pixels = (double)g->n * (double)reel_conv_volume(g->out),
-           rows = (double)(g->c * reel_conv_volume(g->kernel));
-    return 2000 + (pixels * rows * (double)(g->k / g->groups) / 16 * 1.3 + pixels * rows * 0.4 +
-                   pixels * (double)(g->k / g->groups) * 0.6) /
-                      3.6;
+           rows = (double)(g->c * reel_conv_volume(g->kernel)), outputs = (double)(g->k / g->groups);
+    double packed = g->stride[2] > 1 ? 0.28 : 0.06 + 7 / (double)g->out[2];
+    double product = outputs * (g->dtype == REEL_F32 ? 0.0175 : 0.035);
+    return 2000 + pixels * (rows * (product + packed) + outputs * 0.13);
 }
 
 const reel_conv_impl reel_conv_dots = { .name = "im2col", .supports = supports, .cost = cost, .run = run };

@@ -156,7 +156,14 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     reel_fft_cut cut;
     double nanoseconds = INFINITY;
     if (reel_conv_volume(g->kernel) >= 16 && reel_conv_flops(g) > 1e6) reel_fft_choose(g, pass, &cut, &nanoseconds);
-    return 0.7 * nanoseconds; /* the parts overlap, and weights are mostly kept */
+    if (nanoseconds == INFINITY) return nanoseconds;
+    /* The parts overlap; spectra of images that the second cache holds take less; those of weights are kept or not. */
+    double plane = (double)(cut.columns * cut.lanes * cut.blocks),
+           points = (double)cut.views * (double)(g->c + g->k) * plane;
+    double kept = pass == REEL_CONV_WEIGHT_GRAD ? 0 : 0.2 * (double)(g->k * (g->c / g->groups)) * plane;
+    double moved = points * (points * 2 * (double)reel_dtype_size(g->dtype) > 2e6 ? 0.15 : -0.2);
+    double estimate = 0.7 * nanoseconds + (moved - kept) * (1 + (cut.n[0] > 1) + (cut.n[1] > 1));
+    return g->dtype == REEL_F32 ? estimate : 2 * estimate;
 }
 
 const reel_conv_impl reel_conv_fft = { .name = "fft", .supports = supports, .cost = cost, .run = run };

@@ -429,16 +429,32 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
     return true;
 }
 
-/* Products at the speed of the register tiles, a column element packed for each, a result moved. */
+/* The product; columns packed, by runs along rows, one by one with a stride; results of a gradient with a stride, which
+ * go to places apart, and its weights. */
 static double cost(const reel_conv_geom *g, reel_conv_pass pass)
 {
     bool back = pass == REEL_CONV_INPUT_GRAD;
-    double inputs = (double)(back ? g->k : g->c), outputs = (double)(back ? g->c : g->k);
-    double pixels = (double)g->n * (double)reel_conv_volume(back ? g->in : g->out);
-    double columns = pixels * inputs * (double)reel_conv_volume(g->kernel);
-    for (int i = 0; i < 3 && back; i++) columns /= (double)(g->stride[i] < g->in[i] ? g->stride[i] : g->in[i]);
-    bool point = reel_conv_volume(g->kernel) == 1 && g->stride[0] * g->stride[1] * g->stride[2] == 1;
-    return 3000 + columns * outputs / (double)g->groups / 55 + columns * (point ? 0.05 : 0.25) + pixels * outputs * (point ? 0.05 : 0.25);
+    const int64_t *to = back ? g->in : g->out;
+    double inputs = (double)(back ? g->k : g->c), outputs = (double)(back ? g->c : g->k), taps = 1;
+    double pixels = (double)g->n * (double)reel_conv_volume(to), run = (double)to[2];
+    int64_t of_group = (back ? g->c : g->k) / g->groups, stride = g->stride[0] * g->stride[1] * g->stride[2];
+    if (reel_conv_volume(g->kernel) == 1 && stride == 1) {
+        double columns = pixels * inputs;
+        return 3000 + columns * outputs / (double)g->groups / (g->dtype == REEL_F32 ? 55 : 27.5) +
+               (columns + pixels * outputs) * 0.05;
+    }
+    for (int i = 0; i < 3; i++) taps *= (double)g->kernel[i] / (back ? (double)smaller(g->stride[i], g->in[i]) : 1);
+    double columns = pixels * inputs * taps, rows = (double)reel_gemm_rows_cost(of_group), each = 0.06;
+    if (back)
+        run /= (double)smaller(g->stride[2], g->in[2]);
+    else if (g->stride[2] > 1)
+        each = 0.28;
+    double apart = back && stride > 1 ? 0.6 : 0.05,
+           flipped = back ? inputs * (double)(of_group * reel_conv_volume(g->kernel)) : 0;
+    double products =
+        columns * (pass == REEL_CONV_WEIGHT_GRAD ? (double)round_up(of_group, 8) / 48 : rows / (back ? 42 : 55));
+    return 3000 + products * (g->dtype == REEL_F32 ? 1 : 2) + columns * (each + 7 / run) + pixels * outputs * apart +
+           7 * flipped;
 }
 
 const reel_conv_impl reel_conv_im2col = { .name = "im2col",

@@ -421,8 +421,10 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winogra
         double rows = from / (double)(back ? g->out[2] : g->in[2]) + to / (double)width;
         transforms = (outputs == 1 && !weight ? 10 : 6) * products * rows;
     }
+    if (!weight && !tile && outputs >= 4) few *= (double)reel_gemm_rows_cost(outputs) / (double)outputs;
+    if (back && !tile && g->stride[2] > 1) few *= 1.6; /* taps of a residue lie apart */
     bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
-    double turned = panel * (0.5 * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
+    double turned = panel * ((weight ? 0.5 : 1.2) * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
     double calls = weight ? 0 : (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);
     if (tile) {
         double depth = taps / (double)g->kernel[2] * (double)((fwd ? g->c : g->k) / g->groups);
@@ -431,10 +433,15 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winogra
         if (outputs > 1 && factors <= REEL_IMAGES_SHORT) calls /= (double)by.products;
     }
     if (runs || (tile && outputs == 1)) calls /= 6;
+    if (tile && !weight) { /* products of the source that the second cache does not hold */
+        double bytes = from / (double)(back ? g->out[2] : g->in[2]) * products * panel * sizeof(float);
+        if (bytes > 4.5e6) transforms += 0.5 * bytes * LANES / panel;
+    }
+    if (g->dtype == REEL_F64) transforms *= 2.5; /* the baseline's, compiled for size */
     double cycles = panels * ((sums * pairs * few + transforms) * panel / LANES + 40 * calls + turned);
     if (weight) cycles += pairs * taps * 8;
     if (tile) cycles += 8 * pairs * taps; /* kernels */
-    return 4000 + cycles / 3.6;
+    return 4000 + cycles / (g->dtype == REEL_F32 ? 3.6 : 1.8);
 }
 
 static double cost(const reel_conv_geom *g, reel_conv_pass kind)

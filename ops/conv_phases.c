@@ -86,8 +86,7 @@ double reel_phases_cycles(const reel_axis_phases *axis, int64_t outputs, int lan
     int64_t products = 0;
     for (int i = 0; i < axis->runs; i++) {
         const reel_shift_run *r = &axis->run[i];
-        int64_t rows = (r->to - r->from) * outputs, left = rows % 6; /* one or two take as long as four */
-        products += (r->high - r->low + 1) * (rows - left + (left == 1 || left == 2 ? 4 : left));
+        products += (r->high - r->low + 1) * reel_gemm_rows_cost((r->to - r->from) * outputs);
     }
     return (double)products * vectors_of(axis, lanes);
 }
@@ -328,20 +327,22 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
            g->kernel[2] >= g->stride[2] && reel_conv_direct.supports(g, pass);
 }
 
-/* Sums, of many rows slower since their weights leave the cache; results woven; cotangents copied. */
+/* Sums, of many rows slower since their weights leave the cache; results woven, by vectors for a stride of 2; calls of
+ * the tiles; cotangents copied. */
 static double cost(const reel_conv_geom *g, reel_conv_pass pass)
 {
     (void)pass;
-    int lanes = g->dtype == REEL_F32 ? 16 : 8;
+    int lanes = g->dtype == REEL_F32 ? 8 : 4;
     int64_t outputs = g->c / g->groups;
     reel_axis_phases axis = reel_best_phases(g, outputs, lanes);
-    double rows = (double)blocks(g->in[0], g->stride[0]) * (double)blocks(g->in[1], g->stride[1]);
+    double rows = (double)(blocks(g->in[0], g->stride[0]) * blocks(g->in[1], g->stride[1]) * g->groups);
     double taps = (double)(g->k / g->groups) * (double)(g->kernel[0] * g->kernel[1]);
-    double cycles = reel_phases_cycles(&axis, outputs, lanes) * (1.1 + (double)outputs / 200);
-    double sums = rows * (double)g->groups * taps * cycles;
-    double results = (double)g->c * (double)reel_conv_volume(g->in),
+    double sums = rows * taps * reel_phases_cycles(&axis, outputs, lanes) * (0.153 + (double)outputs / 1440);
+    double lines = (double)(g->c * g->in[0] * g->in[1]), results = lines * (double)g->in[2],
            copies = (double)g->k * (double)reel_conv_volume(g->out);
-    return 3000 + (double)g->n * ((sums + results) / 3.6 + copies * 0.15);
+    double calls = rows * (double)(g->stride[0] * g->stride[1] * axis.runs * blocks(axis.grid, 2 * lanes));
+    return 3000 +
+           (double)g->n * (sums + results * (g->stride[2] > 2 ? 0.7 : 0.05) + 17 * lines + 10 * calls + 0.1 * copies);
 }
 
 const reel_conv_impl reel_conv_phases = { .name = "direct", .supports = supports, .cost = cost, .run = run };

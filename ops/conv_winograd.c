@@ -252,7 +252,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass, int m)
     reel_winograd_cut cut = reel_winograd_cut_of(&played, m, mosaic);
     double products = (m + 2) * (m + 2), c_whole = (double)round_up(g->c / g->groups, 16) * (double)g->groups;
     double filters = c_whole * (double)(g->k / g->groups) * 0.08;
-    return 3000 + products * ((double)cut.tiles * reel_winograd_tile_cost(&played, cut.across > 0) + filters);
+    return 3000 + (g->dtype == REEL_F32 ? 1 : 2) * products *
+                      ((double)cut.tiles * reel_winograd_tile_cost(&played, cut.across > 0) + filters);
 }
 
 #define WINOGRAD(m)                                                                                                    \

@@ -248,24 +248,27 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
     return there && g->stride[1] * g->stride[2] * (g->c / g->groups) <= SUMS && cut_columns(g, &y);
 }
 
-/* Vectors of products, of cotangents and of sums through their transforms; results woven; weights. */
+/* Products; register tiles begun and ended, with what becomes of their sums; cotangents through their transform;
+ * results woven, by vectors for a stride of 2; weights. */
 static double cost(const reel_conv_geom *g, reel_conv_pass pass)
 {
     (void)pass;
-    int lanes = g->dtype == REEL_F32 ? 16 : 8;
+    int lanes = g->dtype == REEL_F32 ? 8 : 4;
     int64_t outputs = g->c / g->groups, inputs = g->k / g->groups, of_phase = g->stride[1] * outputs,
-            sums = g->stride[2] * of_phase;
+            sums = g->stride[2] * of_phase, rows = 0;
     reel_axis_phases y = { 0 }, x = reel_best_phases(g, of_phase, lanes);
     cut_columns(g, &y);
-    int64_t tile = PRODUCTS - (y.high - y.low), row = x.grid + x.high - x.low + lanes; /* with zeros around */
-    double products = 0.33 * (double)inputs * reel_phases_cycles(&x, of_phase, lanes);
-    double cotangents = 2.9 * (double)(inputs * row) / lanes;
-    double back = 0.5 * (double)((PRODUCTS + tile) * sums * blocks(x.grid, lanes));
-    double results = 0.3 * (double)(outputs * g->in[1] * g->in[2]);
-    double weights = 0.5 * PRODUCTS * (double)(sums * inputs * (x.high - x.low + 1));
-    double images =
-        (double)g->n * ((double)blocks(y.grid, tile) * (PRODUCTS * (products + cotangents) + back) + results);
-    return 3000 + (double)g->groups * (weights + images);
+    int64_t tile = PRODUCTS - (y.high - y.low), shifts = x.high - x.low + 1;
+    for (int i = 0; i < x.runs; i++) rows += reel_gemm_rows_cost((x.run[i].to - x.run[i].from) * of_phase);
+    double products = 0.166 * (double)inputs * reel_phases_cycles(&x, of_phase, lanes);
+    double begun = 2.6 * (double)(rows * blocks(x.grid, lanes) * blocks(inputs * shifts, DEPTH));
+    double cotangents = 0.7 / lanes * (double)(inputs * (x.grid + shifts + 2 * lanes));
+    double lines = (double)(outputs * g->in[1]),
+           results = lines * (14 + (double)g->in[2] * (g->stride[2] > 2 ? 0.42 : 0.23));
+    if (g->dtype == REEL_F64) begun *= 3, cotangents *= 3; /* transforms are the baseline's, compiled for size */
+    double weights = 0.6 * PRODUCTS * (double)(sums * inputs * shifts);
+    double tiles = (double)(blocks(y.grid, tile) * PRODUCTS) * (products + begun + cotangents);
+    return 3000 + (double)g->groups * (weights + (double)g->n * (tiles + results));
 }
 
 const reel_conv_impl reel_conv_winograd_columns = {

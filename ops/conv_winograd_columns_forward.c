@@ -240,8 +240,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     (void)pass;
     bool single = g->dtype == REEL_F32, by_vectors = g->stride[2] <= 2 || g->stride[2] == 4;
     int64_t lanes = single ? 16 : 8, inputs = g->c / g->groups, outputs = g->k / g->groups,
-            tile = PRODUCTS + 1 - blocks(g->kernel[1], g->stride[1]), left = outputs % REEL_GEMM_ROWS,
-            rows = outputs - left + (left == 1 || left == 2 ? 4 : left); /* one or two take as long as four */
+            tile = PRODUCTS + 1 - blocks(g->kernel[1], g->stride[1]), rows = reel_gemm_rows_cost(outputs);
     int64_t lines = PRODUCTS * g->stride[1] * inputs * smaller(g->stride[2], g->kernel[2]),
             weights = PRODUCTS * outputs * g->stride[1] * inputs * g->kernel[2], width = width_of(g, lanes),
             bytes = weights * (int64_t)reel_dtype_size(g->dtype), copies = g->out[2] % lanes ? tile : 1;
@@ -252,7 +251,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
     double back = (double)outputs * (2.7 * vector * (double)(PRODUCTS + tile) * vectors + 12 * (double)copies);
     double slice = products + there + back + (bytes > CACHE ? 0.0156 * (double)bytes : 0);
     double slices = (double)(g->n * blocks(g->out[1], tile) * blocks(g->out[2], width));
-    return 5000 + (double)g->groups * (0.7 * (double)weights + 1.06 * slices * slice);
+    return 5000 + (double)g->groups * (0.5 * (double)weights + 1.06 * slices * slice);
 }
 
 const reel_conv_impl reel_conv_winograd_columns_forward = {

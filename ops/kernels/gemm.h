@@ -65,4 +65,11 @@ typedef struct reel_gemm_kernels_of {
 
 REEL_DECLARE_LARGE_KERNELS(gemm, reel_gemm_kernels_of, reel_gemm_of)
 
+/* The rows that whole register tiles do in the time of `rows`: of those left, one or two take as long as four. */
+static inline int64_t reel_gemm_rows_cost(int64_t rows)
+{
+    int64_t left = rows % REEL_GEMM_ROWS;
+    return rows - left + (left == 1 || left == 2 ? 4 : left);
+}
+
 #endif
