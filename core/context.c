@@ -48,6 +48,7 @@ reel_ctx *reel_ctx_new(const reel_ctx_opts *opts)
     ctx->generator.seed = opts->seed;
     ctx->eager = opts->eager || environment_flag("REEL_EAGER");
     ctx->anomaly = opts->anomaly || environment_flag("REEL_ANOMALY");
+    ctx->recompute = opts->recompute;
     ctx->exec.threads = opts->threads > 0 ? opts->threads : default_threads();
     ctx->exec.scratch = &ctx->scratch;
     ctx->exec.isa = reel_isa_detect();

@@ -17,6 +17,8 @@ typedef struct reel_ctx_opts {
     bool eager;              /* play every op as it is recorded (also: environment REEL_EAGER=1)              */
     bool anomaly;            /* see reel_ctx_set_anomaly (also: environment REEL_ANOMALY=1)                   */
     size_t memory_limit;     /* ceiling for tensor memory in bytes; default none                              */
+    bool recompute;          /* where that lowers a plan's memory, cheap values that wait for gradients are dropped and
+                              * computed again: the same bits, less memory, a little more time              */
     const char *isa;         /* "portable", "base", "avx2", "avx512"; default REEL_ISA or the best there is   */
     void *(*allocate)(void *user, size_t bytes, size_t alignment); /* default aligned_alloc */
     void (*release)(void *user, void *memory);                     /* default free          */

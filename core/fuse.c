@@ -64,7 +64,7 @@ static inline void run_ops(const fused_run *run, void **pointer, int64_t n)
     for (int32_t k = 0; k < g->n_ops; k++) {
         const reel_fused_op *op = &g->ops[k];
         op->fn(n, pointer[op->out], pointer[op->in[0]], op->in[1] >= 0 ? pointer[op->in[1]] : NULL,
-               op->in[2] >= 0 ? pointer[op->in[2]] : NULL, run->nodes[op->node]->attrs);
+               op->in[2] >= 0 ? pointer[op->in[2]] : NULL, run->nodes[op->source]->attrs);
     }
 }
 

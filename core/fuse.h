@@ -25,7 +25,7 @@ typedef struct reel_operand {
 
 typedef struct reel_fused_op {
     reel_tile_fn *fn;
-    int32_t node;
+    int32_t node, source; /* in the plan, and in the list: see reel_plan_node */
     int16_t in[3], out; /* operands; -1 for none */
 } reel_fused_op;
 
@@ -42,7 +42,7 @@ typedef struct reel_fused {
 #define REEL_FUSED_MOST_OPS 256
 #define REEL_FUSED_MOST_OPERANDS (4 * REEL_FUSED_MOST_OPS)
 
-/* Plays a group. address[v] is the memory of value v; nodes give the attributes. False when memory is short. */
+/* Plays a group. address[v] is the memory of value v; the list's nodes give the attributes. False when memory is short. */
 bool reel_fused_play(const reel_fused *group, const reel_exec *exec, void *const *address, reel_node *const *nodes);
 
 #endif

@@ -153,7 +153,7 @@ struct reel_ctx {
     reel_scope_mark *scopes;
     int32_t depth, scopes_capacity;
     int32_t no_grad;
-    bool eager, anomaly, reversing, playing;
+    bool eager, anomaly, recompute, reversing, playing;
     const reel_node *reversed_now; /* whose rule is recording */
     uint64_t seq;
     int64_t n_nodes;

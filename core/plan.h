@@ -30,6 +30,7 @@ typedef struct reel_plan_value {
     uint8_t place;
     bool kept, contiguous;
     bool turned;          /* the batch lies innermost (plan_turn.c)                                               */
+    bool whole;           /* a view of all of its base as it is: who reads it reads the base                      */
 } reel_plan_value;
 
 /* What giving a value its memory asks of it, close together. */
@@ -51,9 +52,11 @@ typedef struct reel_plan_step {
 
 typedef struct reel_plan_node {
     const reel_op *op;
-    int32_t slot; /* its first operand in the plan's slots */
+    int32_t slot;   /* its first operand in the plan's slots                    */
+    int32_t source; /* the node of the list that is played: its own attributes  */
     uint16_t n_in;
     uint8_t n_out;
+    bool again;     /* computed before, and dropped: see plan_recompute.c           */
 } reel_plan_node;
 
 /* A list of nodes about to be played, with every value in it numbered: inputs when first met, outputs when made. */
@@ -81,7 +84,9 @@ typedef struct reel_plan {
     int32_t *slots;                   /* by node, inputs then outputs: the value, -1 for none             */
     reel_buffer *buffers;             /* by slot; of ops that are steps, with a relu's result for theirs  */
     reel_fused *groups;
-    int32_t n_values, n_steps, n_groups, n_nodes;
+    reel_fused_op *fused_ops;         /* of all groups                         */
+    reel_operand *operands;           /* of all groups                         */
+    int32_t n_values, n_steps, n_groups, n_nodes, n_slots;
     int64_t arena_bytes, shared_bytes;
     size_t bytes;                     /* of this block                         */
 } reel_plan;

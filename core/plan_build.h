@@ -6,6 +6,13 @@
 #include <reel/core/plan.h>
 #include <string.h>
 
+/* What is to be played: nodes in order, the values at their operands, and how many values there are. */
+typedef struct reel_plan_graph {
+    reel_plan_node *nodes;
+    int32_t *slots;
+    int32_t n_nodes, n_slots, n_values;
+} reel_plan_graph;
+
 typedef struct reel_intervals { /* live intervals of the arena, in order of offset */
     struct interval {
         int64_t offset, bytes;
@@ -37,7 +44,40 @@ typedef struct reel_plan_builder {
     reel_intervals arena;
 } reel_plan_builder;
 
-static inline int32_t reel_plan_value_of(const reel_tensor *t) { return t ? t->plan_id : -1; }
+/* The next part of a block, at a line of its own. */
+static inline void *reel_plan_carve(char **at, size_t bytes)
+{
+    void *part = *at;
+    *at += (bytes + 63) & ~(size_t)63;
+    return part;
+}
+
+/* The value at operand i of node n: its inputs, then its results; -1 for one left out. */
+static inline int32_t reel_plan_operand(const reel_plan_builder *b, int32_t n, int i)
+{
+    return b->plan->slots[b->plan->nodes[n].slot + i];
+}
+
+/* The value of node n's output 0. */
+static inline int32_t reel_plan_result_of(const reel_plan_builder *b, int32_t n)
+{
+    return reel_plan_operand(b, n, b->plan->nodes[n].n_in);
+}
+
+/* The recorded node that node n plays. */
+static inline const reel_node *reel_plan_source(const reel_plan_builder *b, int32_t n)
+{
+    return b->list->nodes[b->plan->nodes[n].source];
+}
+
+/* The recorded tensor of value v, or for what is computed again the one that it was the first time. */
+static inline const reel_tensor *reel_plan_tensor(const reel_plan_builder *b, int32_t v)
+{
+    const reel_plan_value *value = &b->plan->values[v];
+    if (value->made_by < 0) return b->list->values[v];
+    const reel_node *node = reel_plan_source(b, value->made_by);
+    return node->tensors[node->n_in + value->output];
+}
 
 static inline int32_t reel_plan_find(const reel_plan_builder *b, int32_t group)
 {
@@ -50,9 +90,9 @@ static inline int32_t reel_plan_group_of(const reel_plan_builder *b, int32_t nod
     return b->group_of[node] < 0 ? -1 : reel_plan_find(b, b->group_of[node]);
 }
 
-static inline bool reel_plan_is_whole_view(const reel_node *node)
+static inline bool reel_plan_is_whole_view(const reel_plan_builder *b, int32_t n)
 {
-    return (node->op->flags & REEL_OP_VIEW) && node->tensors[node->n_in]->plan_id == node->tensors[0]->plan_id;
+    return (b->plan->nodes[n].op->flags & REEL_OP_VIEW) && b->plan->values[reel_plan_result_of(b, n)].whole;
 }
 
 static inline bool reel_plan_same_shape(const reel_plan_value *a, const reel_plan_value *b)
@@ -60,12 +100,12 @@ static inline bool reel_plan_same_shape(const reel_plan_value *a, const reel_pla
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof a->shape[0]) == 0;
 }
 
-/* The value of node n's output 0. */
-static inline int32_t reel_plan_result_of(const reel_plan_builder *b, int32_t n)
-{
-    const reel_node *node = b->list->nodes[n];
-    return reel_plan_value_of(node->tensors[node->n_in]);
-}
+/* A plan for the graph. NULL, with an error, when memory is short. */
+reel_plan *reel_plan_of_graph(reel_ctx *ctx, const reel_play_list *list, const reel_plan_graph *graph);
+
+/* plan_recompute.c: a plan of less memory that computes cheap values again, or the one given. NULL, with an error and that
+ * one gone, when memory is short. */
+reel_plan *reel_plan_recompute(reel_ctx *ctx, const reel_play_list *list, reel_plan *plan);
 
 /* plan_turn.c: which values lie turned, once ops are folded and grouped. */
 void reel_plan_turn_values(reel_plan_builder *b);

@@ -14,10 +14,9 @@ static void touch(reel_plan_builder *b, int32_t v, int32_t step)
 static void find_lifetimes(reel_plan_builder *b)
 {
     for (int32_t n = 0; n < b->n_nodes; n++) {
-        const reel_node *node = b->list->nodes[n];
+        const reel_plan_node *node = &b->plan->nodes[n];
         if (node->op->flags & REEL_OP_VIEW) continue;
-        for (int i = 0; i < node->n_in + node->n_out; i++)
-            touch(b, reel_plan_value_of(node->tensors[i]), b->step_of[n]);
+        for (int i = 0; i < node->n_in + node->n_out; i++) touch(b, reel_plan_operand(b, n, i), b->step_of[n]);
     }
 }
 

@@ -19,19 +19,18 @@ static bool lay_flat(reel_plan_builder *b, int32_t v)
 /* Operand i of node n's step: its inputs, then what remains of its results with what is played with it. */
 static int32_t operand_of(const reel_plan_builder *b, int32_t n, int i)
 {
-    const reel_node *node = b->list->nodes[n];
-    if (i < node->n_in) return reel_plan_value_of(node->tensors[i]);
+    int n_in = b->plan->nodes[n].n_in;
+    if (i < n_in) return reel_plan_operand(b, n, i);
     int32_t last = b->next_of[n] >= 0 ? b->next_of[n] : n;
-    if (i == node->n_in && b->relu_of[last] >= 0) return reel_plan_result_of(b, b->relu_of[last]);
-    const reel_node *results = b->list->nodes[last];
-    return reel_plan_value_of(results->tensors[results->n_in + i - node->n_in]);
+    if (i == n_in && b->relu_of[last] >= 0) return reel_plan_result_of(b, b->relu_of[last]);
+    return reel_plan_operand(b, last, b->plan->nodes[last].n_in + i - n_in);
 }
 
 /* Operands that cannot, or not without the others, are taken out. */
 static bool settle_op(reel_plan_builder *b, int32_t n)
 {
-    const reel_node *node = b->list->nodes[n];
-    int count = node->n_in + (b->next_of[n] >= 0 ? b->list->nodes[b->next_of[n]]->n_out : node->n_out);
+    const reel_node *node = reel_plan_source(b, n);
+    int count = node->n_in + (b->next_of[n] >= 0 ? b->plan->nodes[b->next_of[n]].n_out : node->n_out);
     uint32_t can = 0;
     bool any = false; /* else there is nothing to ask the op about */
     for (int i = 0; i < count; i++) {
@@ -54,14 +53,14 @@ static bool settle_op(reel_plan_builder *b, int32_t n)
 
 static bool settle_elementwise(reel_plan_builder *b, int32_t n)
 {
-    const reel_node *node = b->list->nodes[n];
+    int n_in = b->plan->nodes[n].n_in;
     const reel_plan_value *values = b->plan->values, *out = &values[reel_plan_result_of(b, n)];
     bool can = true, changed = false;
-    for (int i = 0; i <= node->n_in; i++) {
-        const reel_plan_value *value = &values[reel_plan_value_of(node->tensors[i])];
+    for (int i = 0; i <= n_in; i++) {
+        const reel_plan_value *value = &values[reel_plan_operand(b, n, i)];
         if (value->numel > 1 || out->numel == 1) can &= value->turned && reel_plan_same_shape(value, out);
     }
-    for (int i = 0; i <= node->n_in && !can; i++) changed |= lay_flat(b, reel_plan_value_of(node->tensors[i]));
+    for (int i = 0; i <= n_in && !can; i++) changed |= lay_flat(b, reel_plan_operand(b, n, i));
     return changed;
 }
 
@@ -72,7 +71,7 @@ void reel_plan_turn_values(reel_plan_builder *b)
     for (int32_t v = 0; v < plan->n_values; v++) {
         reel_plan_value *value = &plan->values[v];
         value->turned = value->made_by >= 0 && value->root == v && !value->kept && !b->gone[v] &&
-                        !b->list->values[v]->storage && value->ndim >= 3 && value->numel > 0;
+                        !reel_plan_tensor(b, v)->storage && value->ndim >= 3 && value->numel > 0;
         any |= value->turned;
     }
     bool back = false;
@@ -80,7 +79,7 @@ void reel_plan_turn_values(reel_plan_builder *b)
         changed = false;
         for (int32_t i = 0; i < b->n_nodes; i++) {
             int32_t n = back ? b->n_nodes - 1 - i : i;
-            if (b->folded[n] || reel_plan_is_whole_view(b->list->nodes[n])) continue;
+            if (b->folded[n] || reel_plan_is_whole_view(b, n)) continue;
             changed |= b->group_of[n] >= 0 ? settle_elementwise(b, n) : settle_op(b, n);
         }
     }

@@ -27,7 +27,7 @@ static void write_node(FILE *file, const reel_plan *plan, int32_t n, const char 
         fputs(k ? ", " : " -> ", file);
         write_value(file, values[node->n_in + k]);
     }
-    fputc('\n', file);
+    fputs(node->again ? ", again\n" : "\n", file);
 }
 
 static void write_step(FILE *file, const reel_plan *plan, int32_t s)

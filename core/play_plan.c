@@ -36,7 +36,7 @@ static bool place(planned_run *run)
     }
     for (int32_t v = 0; v < plan->n_values; v++) {
         const reel_plan_place *place = &plan->places[v];
-        reel_tensor *t = run->list.values[v];
+        reel_tensor *t = v < run->list.n_values ? run->list.values[v] : NULL; /* none of what is computed again */
         switch (place->place) {
         case REEL_PLACE_EXTERNAL: run->address[v] = (char *)t->storage->data + t->offset * place->size; break;
         case REEL_PLACE_ARENA: run->address[v] = (char *)ctx->arena + place->offset; break;
@@ -74,11 +74,16 @@ static void *result_address(const planned_run *run, int32_t node)
     return run->address[run->plan->slots[run->plan->nodes[node].slot + 1]];
 }
 
+static reel_node *node_of(const planned_run *run, int32_t node)
+{
+    return run->list.nodes[run->plan->nodes[node].source];
+}
+
 static bool play_op_step(planned_run *run, const reel_plan_step *step)
 {
     reel_ctx *ctx = run->ctx;
     const reel_plan *plan = run->plan;
-    reel_node *node = run->list.nodes[step->node];
+    reel_node *node = node_of(run, step->node);
     const reel_op *op = node->op;
     int n = node->n_in + node->n_out;
     bool empty = node->n_out > 0;
@@ -96,7 +101,7 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
     if (step->next >= 0) {
         const reel_plan_node *behind = &plan->nodes[step->next];
         reel_buffer *out = plan->buffers + behind->slot + behind->n_in;
-        next = (reel_play_next) { .attrs = run->list.nodes[step->next]->attrs,
+        next = (reel_play_next) { .attrs = node_of(run, step->next)->attrs,
                                   .n_out = behind->n_out,
                                   .out = out,
                                   .relu = step->next_relu >= 0 };
@@ -123,7 +128,7 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
             reel_fail(ctx, REEL_ERROR_VALUE, "%s: the kernel failed", op->name);
             return false;
         }
-        const reel_op *behind = step->next >= 0 ? run->list.nodes[step->next]->op : NULL;
+        const reel_op *behind = step->next >= 0 ? plan->nodes[step->next].op : NULL;
         if (ctx->profile && !reel_profile_op(ctx, start, &play, behind)) return false;
     }
     if (op->flags & REEL_OP_INPLACE) {
@@ -139,7 +144,7 @@ static bool play_op_step(planned_run *run, const reel_plan_step *step)
 static bool play_group_step(planned_run *run, const reel_fused *group)
 {
     for (int32_t k = 0; k < group->n_ops && run->list.overwrites; k++)
-        if (!reel_check_versions(run->ctx, run->list.nodes[group->ops[k].node])) return false;
+        if (!reel_check_versions(run->ctx, run->list.nodes[group->ops[k].source])) return false;
     int64_t start = run->ctx->profile ? reel_profile_clock() : 0;
     if (!reel_fused_play(group, &run->ctx->exec, run->address, run->list.nodes)) return false;
     return !run->ctx->profile || reel_profile_group(run->ctx, start, run->plan, group);
@@ -161,7 +166,7 @@ static bool play_steps(planned_run *run)
 static void undo(planned_run *run)
 {
     if (run->plan && run->address)
-        for (int32_t v = 0; v < run->plan->n_values; v++) {
+        for (int64_t v = 0; v < run->list.n_values; v++) {
             const reel_plan_place *place = &run->plan->places[v];
             reel_tensor *t = run->list.values[v];
             if (!place->made || !place->kept || !t->storage) continue;
@@ -194,7 +199,7 @@ bool reel_play_planned(reel_ctx *ctx, reel_node **nodes, int64_t count)
     bool ok = reel_plan_key(ctx, list);
     run.plan = ok ? reel_plan_for(ctx, list) : NULL;
     for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = -1;
-    size_t address_bytes = (size_t)(list->n_values + 1) * sizeof *run.address;
+    size_t address_bytes = run.plan ? (size_t)(run.plan->n_values + 1) * sizeof *run.address : 0;
     if (run.plan) run.address = reel_pool_alloc(ctx, address_bytes);
     ok = run.address && place(&run) && play_steps(&run);
     if (ok)

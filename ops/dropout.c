@@ -127,7 +127,7 @@ static bool vjp_dropout(reel_vjp *vjp)
         .infer = infer_dropout,                                                                                        \
         .play = play_dropout,                                                                                          \
         .vjp = vjp_dropout,                                                                                            \
-        .flags = REEL_OP_RANDOM,                                                                                       \
+        .flags = REEL_OP_RANDOM | REEL_OP_CHEAP,                                                                       \
         .attrs_size = sizeof(dropout_attrs),                                                                           \
         .key_size = offsetof(dropout_attrs, seed),                                                                     \
     };

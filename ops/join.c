@@ -88,7 +88,7 @@ const reel_op reel_op_cat = { .name = "cat",
                               .infer = infer_cat,
                               .play = play_cat,
                               .vjp = vjp_cat,
-                              .flags = REEL_OP_STRIDED,
+                              .flags = REEL_OP_STRIDED | REEL_OP_CHEAP,
                               .attrs_size = sizeof(join_attrs) };
 
 static bool infer_stack(reel_infer *infer)
@@ -140,7 +140,7 @@ const reel_op reel_op_stack = { .name = "stack",
                                 .infer = infer_stack,
                                 .play = play_stack,
                                 .vjp = vjp_stack,
-                                .flags = REEL_OP_STRIDED,
+                                .flags = REEL_OP_STRIDED | REEL_OP_CHEAP,
                                 .attrs_size = sizeof(join_attrs) };
 
 /* Operands cast to the dtype in which they all meet. */

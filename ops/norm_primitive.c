@@ -280,6 +280,7 @@ static bool vjp_backward(reel_vjp *vjp)
         .infer = infer_norm,                                                                                           \
         .play = player,                                                                                                \
         .vjp = rule,                                                                                                   \
+        .flags = REEL_OP_CHEAP,                                                                                        \
         .attrs_size = sizeof(norm_attrs),                                                                              \
         .optional = may_lack,                                                                                          \
     };

@@ -276,7 +276,7 @@ const reel_op reel_op_pad = { .name = "pad",
                               .infer = infer_pad,
                               .play = play_pad,
                               .vjp = vjp_pad,
-                              .flags = REEL_OP_STRIDED,
+                              .flags = REEL_OP_STRIDED | REEL_OP_CHEAP,
                               .attrs_size = sizeof(pad_attrs) };
 const reel_op reel_op_pad_table = {
     .name = "pad", .infer = infer_pad, .play = play_pad, .vjp = vjp_pad, .attrs_size = sizeof(pad_attrs)

@@ -78,7 +78,8 @@ static bool avg_vjp(reel_vjp *vjp)
 
 #define AVG_OP(op_name)                                                                                                \
     const reel_op reel_op_##op_name = {                                                                                \
-        .name = #op_name, .infer = avg_infer, .play = avg_play, .vjp = avg_vjp, .attrs_size = sizeof(reel_pool_attrs)  \
+        .name = #op_name, .infer = avg_infer, .play = avg_play, .vjp = avg_vjp, .flags = REEL_OP_CHEAP,                \
+        .attrs_size = sizeof(reel_pool_attrs)                                                                          \
     };
 AVG_OP(avg_pool1d)
 AVG_OP(avg_pool2d)

@@ -355,7 +355,8 @@ static bool vjp_pass(reel_vjp *vjp)
 }
 
 const reel_op reel_op_contiguous = {
-    .name = "contiguous", .infer = reel_infer_same, .play = reel_play_copy, .vjp = vjp_pass, .flags = REEL_OP_STRIDED
+    .name = "contiguous", .infer = reel_infer_same, .play = reel_play_copy, .vjp = vjp_pass,
+    .flags = REEL_OP_STRIDED | REEL_OP_CHEAP
 };
 
 reel_tensor *reel_contiguous(reel_tensor *x)

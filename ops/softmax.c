@@ -127,6 +127,7 @@ static bool vjp_log_softmax_backward(reel_vjp *vjp)
         .infer = infer_softmax,                                                                                        \
         .play = play_##op,                                                                                             \
         .vjp = vjp_##op,                                                                                               \
+        .flags = REEL_OP_CHEAP,                                                                                        \
         .attrs_size = sizeof(attrs),                                                                                   \
     };
 SOFTMAX_OP(softmax)

@@ -68,17 +68,27 @@ static outcome run(reel_ctx *c, uint64_t seed, int64_t rows, int depth)
     return result;
 }
 
+static void expect_same(const outcome *a, const outcome *b, int seed)
+{
+    cr_assert(memcmp(&a->loss, &b->loss, sizeof a->loss) == 0, "seed %d: %.9g and %.9g", seed, a->loss, b->loss);
+    cr_assert(memcmp(a->gradient, b->gradient, sizeof a->gradient) == 0, "seed %d", seed);
+}
+
 Test(plan, gives_the_bits_of_eager_play)
 {
-    reel_ctx *eager = reel_ctx_new(&(reel_ctx_opts){ .eager = true });
+    reel_ctx *eager = reel_ctx_new(&(reel_ctx_opts) { .eager = true });
+    reel_ctx *recompute = reel_ctx_new(&(reel_ctx_opts) { .recompute = true });
     for (uint64_t seed = 0; seed < 200; seed++) {
-        int64_t rows = 1 + (int64_t)(seed % 37) * 3;
-        outcome a = run(ctx, seed, rows, 3 + (int)(seed % 20)), b = run(eager, seed, rows, 3 + (int)(seed % 20));
-        cr_assert(memcmp(&a.loss, &b.loss, sizeof a.loss) == 0, "seed %d: %.9g and %.9g", (int)seed, a.loss, b.loss);
-        cr_assert(memcmp(a.gradient, b.gradient, sizeof a.gradient) == 0, "seed %d", (int)seed);
+        int64_t rows = seed % 8 ? 1 + (int64_t)(seed % 37) * 3 : 2100; /* beyond 2048 values have no memory of their own */
+        int depth = 3 + (int)(seed % 20);
+        outcome a = run(ctx, seed, rows, depth), b = run(eager, seed, rows, depth), c = run(recompute, seed, rows, depth);
+        expect_same(&a, &b, (int)seed);
+        expect_same(&a, &c, (int)seed);
     }
     cr_assert_eq(reel_ctx_error(eager), REEL_OK, "%s", reel_ctx_error_message(eager));
+    cr_assert_eq(reel_ctx_error(recompute), REEL_OK, "%s", reel_ctx_error_message(recompute));
     reel_ctx_free(eager);
+    reel_ctx_free(recompute);
 }
 
 Test(plan, gives_the_same_bits_at_any_number_of_threads)
@@ -339,13 +349,16 @@ static void failing_release(void *user, void *memory)
     free(memory);
 }
 
-Test(plan, survives_every_failing_allocation)
+static void fail_each_allocation(bool recompute)
 {
     int64_t survived = 0;
     for (int64_t at = 1; at < 2000; at++) {
         failing f = { .fail_at = at };
-        reel_ctx *c = reel_ctx_new(&(reel_ctx_opts){ .threads = 1, .allocate = failing_allocate, .release = failing_release,
-                                                     .allocator_user = &f });
+        reel_ctx *c = reel_ctx_new(&(reel_ctx_opts) { .threads = 1,
+                                                      .recompute = recompute,
+                                                      .allocate = failing_allocate,
+                                                      .release = failing_release,
+                                                      .allocator_user = &f });
         if (!c) continue;
         outcome result = run(c, 11, 4000, 14);
         bool failed = reel_ctx_error(c) != REEL_OK;
@@ -357,4 +370,10 @@ Test(plan, survives_every_failing_allocation)
         survived++;
     }
     cr_assert_gt(survived, 10);
+}
+
+Test(plan, survives_every_failing_allocation)
+{
+    fail_each_allocation(false);
+    fail_each_allocation(true);
 }
