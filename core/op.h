@@ -121,6 +121,7 @@ enum {
 
 /* Private: an application of `op` to `tensors` (inputs, then outputs), whose output 0 only `next` reads, as its input 0. */
 typedef struct reel_op_pair {
+    const reel_exec *exec;
     const void *attrs, *next_attrs;
     reel_tensor *const *tensors;
     int n_in;

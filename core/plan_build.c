@@ -111,7 +111,8 @@ static void fold_next(reel_plan_builder *b)
         if (reel_plan_operand(b, m, 0) != v || (next->op->flags & (REEL_OP_VIEW | REEL_OP_INPLACE)) ||
             b->folded[m])
             continue;
-        reel_op_pair fold = { .attrs = node->attrs,
+        reel_op_pair fold = { .exec = &b->ctx->exec,
+                              .attrs = node->attrs,
                               .next_attrs = next->attrs,
                               .tensors = node->tensors,
                               .n_in = node->n_in,

@@ -175,11 +175,12 @@ static bool infer_weight_grad(reel_infer *infer)
 }
 
 /* The geometry of a convolution from its image, weight and result. */
-static reel_conv_geom geometry(const reel_conv_attrs *a, const reel_buffer *x, const reel_buffer *w,
-                               const reel_buffer *y)
+static reel_conv_geom geometry(const reel_exec *exec, const reel_conv_attrs *a, const reel_buffer *x,
+                               const reel_buffer *w, const reel_buffer *y)
 {
     int rank = a->rank, at = x->ndim - rank;
     reel_conv_geom g = { .dtype = x->dtype,
+                         .lanes = reel_gemm_of(exec->isa, x->dtype)->lanes,
                          .n = at == 2 ? x->shape[0] : 1,
                          .groups = a->groups,
                          .c = x->shape[at - 1],
@@ -202,7 +203,7 @@ static bool play_pass(const reel_play *play, reel_conv_pass pass, const reel_buf
                       const reel_buffer *y)
 {
     const reel_conv_attrs *a = play->attrs;
-    reel_conv_geom g = geometry(a, x, w, y);
+    reel_conv_geom g = geometry(play->exec, a, x, w, y);
     reel_conv_epilogue epilogue = { .relu = play->relu, .play = play };
     reel_conv_pool pool = { 0 };
     const reel_buffer *from = pass == REEL_CONV_INPUT_GRAD ? y : x, *by = pass == REEL_CONV_WEIGHT_GRAD ? y : w,
@@ -260,7 +261,7 @@ static bool folds_conv(const reel_op_pair *fold)
                 out = buffer_of(result, &y);
     if (a->rank != 2 || x.ndim != 4 || reel_numel(result) == 0 || reel_numel(fold->tensors[0]) == 0 || is_measured(a))
         return false;
-    reel_conv_geom g = geometry(a, &in, &weight, &out);
+    reel_conv_geom g = geometry(fold->exec, a, &in, &weight, &out);
     return reel_max_pool_is_pairs(fold->next, fold->next_attrs, g.out[1], g.out[2]) &&
            reel_conv_along_images(&g, REEL_CONV_FORWARD, a->algo);
 }
@@ -275,7 +276,7 @@ static uint32_t turns(const reel_op_turns *of, reel_conv_pass pass, int x, int w
     if (image.ndim != a->rank + 2 || reel_numel(of->tensors[x]) == 0 || reel_numel(of->tensors[y]) == 0 ||
         is_measured(a) || !reel_turns_batch(of->exec->isa, image.dtype, image.shape[0]))
         return 0;
-    reel_conv_geom g = geometry(a, &image, &weight, &result);
+    reel_conv_geom g = geometry(of->exec, a, &image, &weight, &result);
     return reel_conv_along_images(&g, pass, a->algo) ? bits : 0;
 }
 
@@ -296,19 +297,19 @@ static uint32_t turns_weight_grad(const reel_op_turns *of)
 
 static double flops_conv(const reel_play *play)
 {
-    reel_conv_geom g = geometry(play->attrs, &play->in[0], &play->in[1], &play->out[0]);
+    reel_conv_geom g = geometry(play->exec, play->attrs, &play->in[0], &play->in[1], &play->out[0]);
     return reel_conv_flops(&g) + (play->in[2].data ? (double)play->out[0].numel : 0);
 }
 
 static double flops_conv_transpose(const reel_play *play)
 {
-    reel_conv_geom g = geometry(play->attrs, &play->out[0], &play->in[1], &play->in[0]);
+    reel_conv_geom g = geometry(play->exec, play->attrs, &play->out[0], &play->in[1], &play->in[0]);
     return reel_conv_flops(&g) + (play->in[2].data ? (double)play->out[0].numel : 0);
 }
 
 static double flops_weight_grad(const reel_play *play)
 {
-    reel_conv_geom g = geometry(play->attrs, &play->in[0], &play->out[0], &play->in[1]);
+    reel_conv_geom g = geometry(play->exec, play->attrs, &play->in[0], &play->out[0], &play->in[1]);
     return reel_conv_flops(&g);
 }
 

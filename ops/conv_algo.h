@@ -17,6 +17,7 @@
  */
 typedef struct reel_conv_geom {
     reel_dtype dtype; /* REEL_F32 or REEL_F64 */
+    int lanes;        /* of it in a vector, as costs count them; 0: as with AVX2 */
     int64_t n, groups, c, k;
     int64_t in[3], kernel[3], out[3];
     int64_t stride[3], dilation[3], pad[3];
@@ -77,8 +78,8 @@ typedef struct reel_conv_impl {
     int tile; /* of algorithms that differ in it alone */
     /* Whether the pass can be done: all of the geometry, and sizes of scratch within reason. */
     bool (*supports)(const reel_conv_geom *g, reel_conv_pass pass);
-    /* Estimated nanoseconds on one core with AVX-512; only the order among algorithms matters. INFINITY: only on
-     * demand. */
+    /* Estimated nanoseconds, about three quarters of those on a busy core of Zen 3 with AVX2; only the order among
+     * algorithms matters. INFINITY: only on demand. */
     double (*cost)(const reel_conv_geom *g, reel_conv_pass pass);
     bool (*run)(const struct reel_conv_impl *impl, const reel_exec *exec, const reel_conv_call *call);
 } reel_conv_impl;
@@ -110,6 +111,16 @@ bool reel_conv_tuned(const reel_exec *exec, const reel_conv_call *call, const re
 
 /* Plays a pass by the algorithm chosen, for any geometry: sizes may be 0. */
 bool reel_conv_pass_play(const reel_exec *exec, reel_conv_algo wanted, const reel_conv_call *call);
+
+/* Lanes of a vector, and their part of AVX2's, whose time a vector of any length is taken to be. */
+static inline int64_t reel_conv_lanes(const reel_conv_geom *g)
+{
+    return g->lanes ? g->lanes : g->dtype == REEL_F32 ? 8 : 4;
+}
+static inline double reel_conv_width(const reel_conv_geom *g)
+{
+    return (double)reel_conv_lanes(g) / (g->dtype == REEL_F32 ? 8 : 4);
+}
 
 /* 2 n k out (c / groups) kernel: the arithmetic of the plain loops. */
 double reel_conv_flops(const reel_conv_geom *g);

@@ -377,8 +377,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     double pixels = (double)g->n * (double)g->groups * (double)reel_conv_volume(fwd ? g->out : g->in);
     double copies =
         (double)g->n * (double)(fwd ? g->c : g->k) * (double)reel_conv_volume(fwd ? g->in : g->out) * residues;
-    int64_t lanes = g->dtype == REEL_F32 ? 8 : 4;
-    double vectors = pixels * (double)blocks(outputs, lanes);
+    int64_t lanes = reel_conv_lanes(g);
+    double width = reel_conv_width(g), vectors = pixels * width * (double)blocks(outputs, lanes);
     if (kind == REEL_CONV_WEIGHT_GRAD)
         return 3000 + vectors * (0.136 * depth + 1.4) + pixels * depth * 0.076 + copies * 0.3 +
                weights * 0.38 * (double)smaller(g->n, 8);
@@ -388,7 +388,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     double least = of_channel + copies * 0.28;
     if (!fwd || g->stride[2] == 1) {
         double halo = 1 + (double)(g->kernel[2] - 1) * (double)g->dilation[2] / (double)(fwd ? g->out : g->in)[2];
-        double of_pixel = pixels * halo / (double)lanes * (double)reel_gemm_rows_cost(outputs) *
+        double of_pixel = pixels * width * halo / (double)lanes * (double)reel_gemm_rows_cost(outputs) *
                               ((residues > 1 ? 0.16 : 0.14) * depth + 1) +
                           pixels * (double)outputs * 0.5 + copies * 0.6;
         least = of_pixel < least ? of_pixel : least;

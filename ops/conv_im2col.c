@@ -451,8 +451,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
         each = 0.28;
     double apart = back && stride > 1 ? 0.6 : 0.05,
            flipped = back ? inputs * (double)(of_group * reel_conv_volume(g->kernel)) : 0;
-    double products =
-        columns * (pass == REEL_CONV_WEIGHT_GRAD ? (double)round_up(of_group, 8) / 48 : rows / (back ? 42 : 55));
+    double products = columns * (pass == REEL_CONV_WEIGHT_GRAD ? (double)round_up(of_group, reel_conv_lanes(g)) / 48
+                                                               : rows / (back ? 42 : 55));
     return 3000 + products * (g->dtype == REEL_F32 ? 1 : 2) + columns * (each + 7 / run) + pixels * outputs * apart +
            7 * flipped;
 }

@@ -399,7 +399,8 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winogra
     enum { LANES = 16 };
     int64_t tile = by.results;
     bool fwd = kind == REEL_CONV_FORWARD, weight = kind == REEL_CONV_WEIGHT_GRAD, back = kind == REEL_CONV_INPUT_GRAD;
-    double panel = LANES * (double)smaller(VECTORS, blocks(g->n, LANES)), panels = (double)blocks(g->n, (int64_t)panel);
+    double panel = (double)(g->n > LANES ? VECTORS * LANES : round_up(g->n, smaller(LANES, reel_conv_lanes(g)))),
+           panels = (double)blocks(g->n, (int64_t)panel);
     double pairs = (double)g->k * (double)(g->c / g->groups), in = (double)reel_conv_volume(g->in);
     double out = (double)reel_conv_volume(g->out), taps = (double)reel_conv_volume(g->kernel),
            lines = met(g, 0) * met(g, 1);
@@ -423,6 +424,7 @@ static double cost_of(const reel_conv_geom *g, reel_conv_pass kind, reel_winogra
     }
     if (!weight && !tile && outputs >= 4) few *= (double)reel_gemm_rows_cost(outputs) / (double)outputs;
     if (back && !tile && g->stride[2] > 1) few *= 1.6; /* taps of a residue lie apart */
+    if (panel <= (double)reel_conv_lanes(g)) few *= 1.5; /* a vector a row of tiles, not two */
     bool in_cache = (double)g->n * to <= 1e6; /* turning to and from memory is slow */
     double turned = panel * ((weight ? 0.5 : 1.2) * from + (weight ? in_cache ? 0.5 : 1.1 : in_cache ? 1.2 : 3.4) * to);
     double calls = weight ? 0 : (double)g->groups * (fwd ? out : in) * (double)blocks(outputs, 6);

@@ -332,12 +332,13 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
 static double cost(const reel_conv_geom *g, reel_conv_pass pass)
 {
     (void)pass;
-    int lanes = g->dtype == REEL_F32 ? 8 : 4;
+    int lanes = (int)reel_conv_lanes(g);
     int64_t outputs = g->c / g->groups;
     reel_axis_phases axis = reel_best_phases(g, outputs, lanes);
     double rows = (double)(blocks(g->in[0], g->stride[0]) * blocks(g->in[1], g->stride[1]) * g->groups);
     double taps = (double)(g->k / g->groups) * (double)(g->kernel[0] * g->kernel[1]);
-    double sums = rows * taps * reel_phases_cycles(&axis, outputs, lanes) * (0.153 + (double)outputs / 1440);
+    double sums =
+        rows * taps * reel_phases_cycles(&axis, outputs, lanes) * reel_conv_width(g) * (0.153 + (double)outputs / 1440);
     double lines = (double)(g->c * g->in[0] * g->in[1]), results = lines * (double)g->in[2],
            copies = (double)g->k * (double)reel_conv_volume(g->out);
     double calls = rows * (double)(g->stride[0] * g->stride[1] * axis.runs * blocks(axis.grid, 2 * lanes));

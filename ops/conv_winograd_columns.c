@@ -253,16 +253,17 @@ static bool supports(const reel_conv_geom *g, reel_conv_pass pass)
 static double cost(const reel_conv_geom *g, reel_conv_pass pass)
 {
     (void)pass;
-    int lanes = g->dtype == REEL_F32 ? 8 : 4;
+    int lanes = (int)reel_conv_lanes(g);
+    double width = reel_conv_width(g);
     int64_t outputs = g->c / g->groups, inputs = g->k / g->groups, of_phase = g->stride[1] * outputs,
             sums = g->stride[2] * of_phase, rows = 0;
     reel_axis_phases y = { 0 }, x = reel_best_phases(g, of_phase, lanes);
     cut_columns(g, &y);
     int64_t tile = PRODUCTS - (y.high - y.low), shifts = x.high - x.low + 1;
     for (int i = 0; i < x.runs; i++) rows += reel_gemm_rows_cost((x.run[i].to - x.run[i].from) * of_phase);
-    double products = 0.166 * (double)inputs * reel_phases_cycles(&x, of_phase, lanes);
-    double begun = 2.6 * (double)(rows * blocks(x.grid, lanes) * blocks(inputs * shifts, DEPTH));
-    double cotangents = 0.7 / lanes * (double)(inputs * (x.grid + shifts + 2 * lanes));
+    double products = 0.166 * width * (double)inputs * reel_phases_cycles(&x, of_phase, lanes);
+    double begun = 2.6 * width * (double)(rows * blocks(x.grid, lanes) * blocks(inputs * shifts, DEPTH));
+    double cotangents = 0.7 * width / lanes * (double)(inputs * (x.grid + shifts + 2 * lanes));
     double lines = (double)(outputs * g->in[1]),
            results = lines * (14 + (double)g->in[2] * (g->stride[2] > 2 ? 0.42 : 0.23));
     if (g->dtype == REEL_F64) begun *= 3, cotangents *= 3; /* transforms are the baseline's, compiled for size */

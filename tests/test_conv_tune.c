@@ -170,25 +170,29 @@ Test(conv_tune, estimates_lead_to_what_is_by_far_the_fastest)
         int64_t n, c, side, k, kernel, stride, pad, groups;
         reel_conv_pass pass;
         const char *algo;
+        int lanes;
     } layers[] = {
-        { 8, 24, 28, 24, 5, 4, 0, 1, REEL_CONV_FORWARD, "direct" },
-        { 8, 24, 28, 24, 5, 4, 0, 1, REEL_CONV_WEIGHT_GRAD, "direct" },
-        { 1, 128, 56, 4, 7, 4, 3, 1, REEL_CONV_FORWARD, "direct" },
-        { 1, 128, 56, 4, 7, 4, 3, 1, REEL_CONV_WEIGHT_GRAD, "direct" },
-        { 1, 256, 20, 8, 5, 2, 2, 1, REEL_CONV_INPUT_GRAD, "direct" },
-        { 8, 32, 56, 4, 3, 2, 1, 1, REEL_CONV_INPUT_GRAD, "direct" },
-        { 8, 64, 56, 4, 2, 2, 1, 2, REEL_CONV_INPUT_GRAD, "direct" },
-        { 1, 32, 112, 4, 11, 2, 5, 4, REEL_CONV_INPUT_GRAD, "direct" },
-        { 32, 3, 32, 32, 3, 1, 1, 1, REEL_CONV_INPUT_GRAD, "direct" },
-        { 2, 128, 32, 64, 8, 2, 3, 1, REEL_CONV_INPUT_GRAD, "winograd_columns" },
-        { 8, 3, 224, 64, 7, 2, 3, 1, REEL_CONV_INPUT_GRAD, "winograd_columns" },
-        { 128, 64, 26, 64, 3, 1, 0, 1, REEL_CONV_FORWARD, "winograd6" },
-        { 64, 10, 12, 20, 5, 1, 0, 1, REEL_CONV_FORWARD, "winograd_rows" },
+        { 8, 24, 28, 24, 5, 4, 0, 1, REEL_CONV_FORWARD, "direct", 8 },
+        { 8, 24, 28, 24, 5, 4, 0, 1, REEL_CONV_WEIGHT_GRAD, "direct", 8 },
+        { 1, 128, 56, 4, 7, 4, 3, 1, REEL_CONV_FORWARD, "direct", 8 },
+        { 1, 128, 56, 4, 7, 4, 3, 1, REEL_CONV_WEIGHT_GRAD, "direct", 8 },
+        { 1, 256, 20, 8, 5, 2, 2, 1, REEL_CONV_INPUT_GRAD, "direct", 8 },
+        { 8, 32, 56, 4, 3, 2, 1, 1, REEL_CONV_INPUT_GRAD, "direct", 8 },
+        { 8, 64, 56, 4, 2, 2, 1, 2, REEL_CONV_INPUT_GRAD, "direct", 8 },
+        { 1, 32, 112, 4, 11, 2, 5, 4, REEL_CONV_INPUT_GRAD, "direct", 8 },
+        { 32, 3, 32, 32, 3, 1, 1, 1, REEL_CONV_INPUT_GRAD, "direct", 8 },
+        { 2, 128, 32, 64, 8, 2, 3, 1, REEL_CONV_INPUT_GRAD, "winograd_columns", 8 },
+        { 8, 3, 224, 64, 7, 2, 3, 1, REEL_CONV_INPUT_GRAD, "winograd_columns", 8 },
+        { 128, 64, 26, 64, 3, 1, 0, 1, REEL_CONV_FORWARD, "winograd6", 8 },
+        { 64, 10, 12, 20, 5, 1, 0, 1, REEL_CONV_FORWARD, "winograd_rows", 8 },
+        { 8, 24, 20, 4, 5, 1, 2, 1, REEL_CONV_FORWARD, "winograd_rows", 8 },
+        { 8, 24, 20, 4, 5, 1, 2, 1, REEL_CONV_FORWARD, "direct", 16 }, // half of each vector of images would be empty
     };
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
         int64_t kernel = layers[i].kernel, stride = layers[i].stride, pad = layers[i].pad, side = layers[i].side,
                 out = (side + 2 * pad - kernel) / stride + 1;
         reel_conv_geom g = { .dtype = REEL_F32,
+                             .lanes = layers[i].lanes,
                              .n = layers[i].n,
                              .groups = layers[i].groups,
                              .c = layers[i].c,
