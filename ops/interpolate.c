@@ -99,7 +99,7 @@ static void fill_taps(const resize_attrs *a, int k, int64_t in, int64_t out, int
     }
     default:
         // Rounded to float32 first: what should be a whole number and just is not becomes one (and so PyTorch has it).
-        position = a->mode == REEL_INTERPOLATE_NEAREST ? (double)(float)(scale * (double)o) : fmax(position, 0) + 0.5;
+        position = (double)(float)(scale * ((double)o + (a->mode == REEL_INTERPOLATE_NEAREST ? 0 : 0.5)));
         index[0] = position < (double)in ? (int64_t)floor(position) : in - 1;
         weight[0] = 1;
     }

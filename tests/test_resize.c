@@ -41,7 +41,7 @@ static double weight(const resize *r, int k, int64_t o, int64_t i)
     if (r->opts.mode == REEL_INTERPOLATE_NEAREST)
         return fmin(floor((float)(step * (double)o)), (double)(in - 1)) == (double)i;
     if (r->opts.mode == REEL_INTERPOLATE_NEAREST_EXACT)
-        return fmin(floor(step * ((double)o + 0.5)), (double)(in - 1)) == (double)i;
+        return fmin(floor((float)(step * ((double)o + 0.5))), (double)(in - 1)) == (double)i;
     if (r->opts.mode == REEL_INTERPOLATE_AREA) {
         int64_t lo = o * in / out, hi = ((o + 1) * in + out - 1) / out;
         return i >= lo && i < hi ? 1.0 / (double)(hi - lo) : 0;
@@ -146,6 +146,30 @@ Test(resize, equals_plain_loops_in_every_mode)
             compare_resize(ctx, &r, turn % 2 ? REEL_F32 : REEL_F64);
         }
     }
+}
+
+Test(resize, nearest_cells_are_those_of_whole_number_arithmetic)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    for (int64_t in = 1; in <= 64; in++) {
+        float cells[64];
+        for (int64_t i = 0; i < in; i++) cells[i] = (float)i;
+        for (int64_t out = 1; out <= 64; out++)
+            REEL_SCOPE(ctx)
+            {
+                reel_tensor *x = reel_floats(ctx, REEL_SHAPE(1, 1, in), cells);
+                reel_interpolate_opts opts = { .size = REEL_SHAPE(out), .mode = REEL_INTERPOLATE_NEAREST };
+                const float *low = reel_data_f32(reel_interpolate(x, &opts));
+                opts.mode = REEL_INTERPOLATE_NEAREST_EXACT;
+                const float *middle = reel_data_f32(reel_interpolate(x, &opts));
+                for (int64_t o = 0; o < out; o++) {
+                    cr_assert_eq(low[o], (float)(o * in / out), "nearest, %d to %d", (int)in, (int)out);
+                    cr_assert_eq(middle[o], (float)((2 * o + 1) * in / (2 * out)), "nearest-exact, %d to %d", (int)in,
+                                 (int)out);
+                }
+            }
+    }
+    reel_ctx_free(ctx);
 }
 
 Test(resize, gives_the_same_bits_at_any_number_of_threads)
