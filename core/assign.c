@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Overwriting a leaf, and cutting a value off from what it came from.
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 #include <string.h>
 
 static bool infer_assign(reel_infer *infer)
@@ -29,6 +30,8 @@ bool reel_assign(reel_tensor *x, reel_tensor *value)
 {
     return reel_apply(&reel_op_assign, (reel_tensor *[]){ x, value }, 2, NULL, NULL) != NULL;
 }
+
+uint32_t reel_overwrites_of(const reel_tensor *x) { return x && x->storage ? x->storage->recorded : 0; }
 
 bool reel_set_data(reel_tensor *x, const void *data, size_t bytes)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a function made of ops asks before it looks at its operands. Not installed.
+// What ops, and what is made of them, ask of their operands. Not installed.
 #ifndef REEL_CORE_OPERANDS_H
 #define REEL_CORE_OPERANDS_H
 
@@ -11,5 +11,8 @@ bool reel_operands(const char *op, reel_tensor *const *in, int n);
 
 #define REEL_OPERANDS(op, ...)                                                                                         \
     reel_operands(op, (reel_tensor *const[]) { __VA_ARGS__ }, (int)(sizeof((reel_tensor *const[]) { __VA_ARGS__ }) / sizeof(reel_tensor *)))
+
+/* How many overwrites of x's memory have been recorded; those an error has dropped do not count. */
+uint32_t reel_overwrites_of(const reel_tensor *x);
 
 #endif

@@ -92,16 +92,25 @@ static bool store_callbacks(const reel_fit_opts *opts, reel_store *store)
     return ok;
 }
 
-static bool restore_callbacks(reel_run *run, const reel_store *store)
+/* Told before anything of the run has changed. */
+static bool same_parts(reel_run *run, const reel_store *store)
 {
     const reel_fit_opts *opts = ((const reel_fit_state *)run->state)->opts;
-    char prefix[48];
     int64_t count;
     if (!reel_store_int(store, PREFIX, "callbacks", &count)) return false;
     if (count != opts->n_callbacks) {
         return reel_fail(run->ctx, REEL_ERROR_IO, "%s: was made with %" PRId64 " callbacks, and there are %d",
                          reel_store_path(store), count, opts->n_callbacks);
     }
+    if (!run->ema || reel_store_has_text(store, PREFIX "ema.", "decay")) return true;
+    return reel_fail(run->ctx, REEL_ERROR_IO, "%s: was made without averages of weights (ema_decay)",
+                     reel_store_path(store));
+}
+
+static bool restore_callbacks(reel_run *run, const reel_store *store)
+{
+    const reel_fit_opts *opts = ((const reel_fit_state *)run->state)->opts;
+    char prefix[48];
     bool ok = true;
     for (int i = 0; ok && i < opts->n_callbacks; i++) {
         reel_callback *callback = opts->callbacks[i];
@@ -204,7 +213,7 @@ bool reel_run_restore(reel_run *run, const char *path)
     if (ok && !reel_store_has_text(store, PREFIX, "checkpoint")) {
         ok = reel_fail(run->ctx, REEL_ERROR_IO, "%s: is no checkpoint of a training", path);
     }
-    ok = ok && restore_place(run, store) && restore_history(run, store) &&
+    ok = ok && same_parts(run, store) && restore_place(run, store) && restore_history(run, store) &&
          reel_optim_restore(run->optim, store, PREFIX "optim.") &&
          reel_module_restore(run->model->module, store, NULL) &&
          restore_generator(store, "generator", reel_ctx_generator(run->ctx));

@@ -13,6 +13,8 @@ typedef struct reel_slot {
     int64_t steps;
     double product; /* NAdam: of its momenta so far */
     int group;
+    uint32_t overwrites; /* of p, with that of the last step; 0: there was none */
+    double product_before;
 } reel_slot;
 
 /* What an optimiser is: which states it keeps and what numbers a step takes. */
@@ -35,7 +37,7 @@ struct reel_optim {
     reel_hyper *groups;
     int n_slots, slots_room;
     reel_slot *slots;
-    int64_t steps;
+    int64_t steps; /* with the last one, though an error may have dropped it since */
     int evaluations;
     reel_lbfgs *lbfgs; /* NULL for the others */
 };

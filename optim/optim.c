@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Optimisers: parameters in groups, steps, and states to and from files.
 #include <inttypes.h>
+#include <reel/core/operands.h>
 #include <reel/optim/internal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,21 @@ static bool states_present(const reel_optim *optim, const reel_slot *slot)
     return true;
 }
 
+/* Takes back the count of a step that an error has dropped before it was played: the parameters have kept their values. */
+static void forget_dropped_step(const reel_optim *optim)
+{
+    bool dropped = false;
+    for (int i = 0; i < optim->n_slots; i++) {
+        reel_slot *slot = &optim->slots[i];
+        if (slot->overwrites == 0 || reel_overwrites_of(slot->p) >= slot->overwrites) continue;
+        slot->steps--;
+        slot->product = slot->product_before;
+        slot->overwrites = 0;
+        dropped = true;
+    }
+    if (dropped) ((reel_optim *)(uintptr_t)optim)->steps--;
+}
+
 bool reel_optim_step(reel_optim *optim)
 {
     if (!optim || reel_ctx_error(optim->ctx)) return false;
@@ -143,18 +159,22 @@ bool reel_optim_step(reel_optim *optim)
         return reel_fail(optim->ctx, REEL_ERROR_UNSUPPORTED,
                          "%s: evaluates the model itself: use reel_optim_step_closure", optim->rule->name);
     }
+    for (int i = 0; i < optim->n_slots; i++)
+        if (reel_grad_of(optim->slots[i].p) && !states_present(optim, &optim->slots[i])) return false;
+    forget_dropped_step(optim);
+    optim->steps++;
     for (int i = 0; i < optim->n_slots; i++) {
         reel_slot *slot = &optim->slots[i];
         reel_tensor *g = reel_grad_of(slot->p);
         if (!g) continue;
-        if (!states_present(optim, slot)) return false;
         reel_update update = { .kind = (int32_t)optim->rule->kind };
         slot->steps++;
+        slot->product_before = slot->product;
+        slot->overwrites = reel_overwrites_of(slot->p) + 1;
         optim->rule->prepare(&optim->groups[slot->group], slot, &update);
         if (!reel_update_record(slot->p, slot->state, g, &update)) return false;
     }
     reel_optim_clear_grads(optim);
-    optim->steps++;
     return true;
 }
 
@@ -195,7 +215,12 @@ void reel_optim_set_lr(reel_optim *optim, double lr)
 
 double reel_optim_lr(const reel_optim *optim) { return optim && optim->n_groups ? optim->groups[0].lr : 0; }
 
-int64_t reel_optim_steps(const reel_optim *optim) { return optim ? optim->steps : 0; }
+int64_t reel_optim_steps(const reel_optim *optim)
+{
+    if (!optim) return 0;
+    forget_dropped_step(optim);
+    return optim->steps;
+}
 
 const char *reel_optim_name(const reel_optim *optim) { return optim ? optim->rule->name : NULL; }
 
@@ -232,6 +257,7 @@ static void state_parts(const reel_optim *optim, const reel_slot *slot, const ch
 bool reel_optim_store(const reel_optim *optim, reel_store *store, const char *prefix)
 {
     if (!optim || !store) return false;
+    forget_dropped_step(optim);
     char text[STATE_NAME_BYTES];
     bool ok = reel_store_put_text(store, prefix, "name", "%s", optim->rule->name) &&
               reel_store_put_int(store, prefix, "steps", optim->steps) &&
@@ -329,6 +355,7 @@ bool reel_optim_restore(reel_optim *optim, const reel_store *store, const char *
     for (int i = 0; ok && i < optim->n_groups; i++) ok = restore_group(&groups[i], store, prefix, i);
     for (int i = 0; ok && i < optim->n_slots; i++) {
         slots[i] = optim->slots[i];
+        slots[i].overwrites = 0;
         ok = reel_store_int(store, prefix, state_name(text, i, "step"), &slots[i].steps) &&
              reel_store_double(store, prefix, state_name(text, i, "mu_product"), &slots[i].product);
     }

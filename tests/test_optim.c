@@ -271,6 +271,33 @@ static reel_optim *make_adagrad(reel_params p) { return reel_adagrad_new(p, &(re
 static reel_optim *make_adadelta(reel_params p) { return reel_adadelta_new(p, NULL); }
 static reel_optim *make_lion(reel_params p) { return reel_lion_new(p, NULL); }
 
+/* p after two steps, between which the play of another one ends with an error where `broken`. */
+static double after_an_error(maker *make, bool broken)
+{
+    reel_tensor *p = leaf(1);
+    reel_optim *optim = make(REEL_PARAMS(p));
+    for (int k = 0; k < 3; k++) {
+        if (k == 1 && !broken) continue;
+        REEL_SCOPE(ctx)
+        {
+            reel_tensor *at = reel_longs(ctx, REEL_SHAPE(1), (int64_t[]) { k == 1 ? 7 : 0 });
+            reel_tensor *loss = reel_sum(reel_square(reel_index_select(p, at, 0)), REEL_ALL_DIMS, false);
+            cr_assert(reel_backward(loss) && reel_optim_step(optim));
+            cr_assert_eq(reel_eval(loss), k != 1);
+        }
+        if (k == 1) expect_error(REEL_ERROR_VALUE, "index 7");
+        cr_expect_eq(reel_optim_steps(optim), k < 2 ? 1 : 2);
+    }
+    reel_optim_free(optim);
+    return reel_item(p);
+}
+
+Test(optim, a_step_that_an_error_dropped_is_not_counted, .init = set_up, .fini = tear_down)
+{
+    cr_expect_eq(after_an_error(make_adam, true), after_an_error(make_adam, false));
+    cr_expect_eq(after_an_error(make_nadam, true), after_an_error(make_nadam, false));
+}
+
 Test(optim, a_saved_state_goes_on_with_the_same_bits, .init = set_up, .fini = tear_down)
 {
     maker *const makers[] = { make_sgd, make_adam, make_nadam, make_rmsprop, make_adagrad, make_adadelta, make_lion };

@@ -157,7 +157,10 @@ Test(resume, refuses_what_does_not_fit, .init = set_up, .fini = tear_down)
 {
     train_fully(in_folder("c"), false, 1, NULL, NULL);
     task *t = open_task(8), *wide = open_task(9);
-    reel_fit_opts opts = { .epochs = 2, .resume = in_folder("absent") };
+    float before[WEIGHTS], after[WEIGHTS];
+    weights(t, before);
+    reel_callback *none[3] = { NULL };
+    reel_fit_opts opts = { .epochs = 2, .resume = in_folder("absent"), .callbacks = none, .n_callbacks = 3 };
     cr_expect_not(reel_fit(&t->model, t->optim, t->data, &opts, NULL));
     expect_error(REEL_ERROR_IO, "absent: cannot be opened");
     opts.resume = in_folder("c");
@@ -166,8 +169,12 @@ Test(resume, refuses_what_does_not_fit, .init = set_up, .fini = tear_down)
     opts.validation = t->validation;
     cr_expect_not(reel_fit(&wide->model, wide->optim, wide->data, &opts, NULL));
     expect_error(REEL_ERROR_IO, "and the parameter is float32 [9, 2]");
+    opts.n_callbacks = 0;
     cr_expect_not(reel_fit(&t->model, t->optim, t->data, &opts, NULL));
     expect_error(REEL_ERROR_IO, "was made with 3 callbacks, and there are 0");
+    weights(t, after);
+    cr_expect_arr_eq(before, after, sizeof before);
+    opts.n_callbacks = 3;
     reel_loader *other =
         reel_loader_new(ctx, t->points, &(reel_loader_opts) { .batch = 20, .shuffle = true, .seed = 4 });
     cr_expect_not(reel_fit(&t->model, t->optim, other, &opts, NULL));
@@ -180,6 +187,17 @@ Test(resume, refuses_what_does_not_fit, .init = set_up, .fini = tear_down)
     cr_expect_not(reel_fit(&t->model, t->optim, t->data, &opts, NULL));
     expect_error(REEL_ERROR_IO, "weights: is no checkpoint of a training");
     cr_assert(reel_module_load(t->module, in_folder("c"), NULL), "%s", reel_ctx_error_message(ctx));
+    reel_callback *saving[] = { reel_checkpoint_callback(ctx, in_folder("plain"), NULL) };
+    cr_assert(reel_fit(&t->model, t->optim, t->data, &(reel_fit_opts) { .callbacks = saving, .n_callbacks = 1 }, NULL));
+    saving[0] = NULL;
+    opts = (reel_fit_opts) { .resume = in_folder("plain"), .callbacks = saving, .n_callbacks = 1, .ema_decay = 0.9 };
+    task *averaged = open_task(8);
+    weights(averaged, before);
+    cr_expect_not(reel_fit(&averaged->model, averaged->optim, averaged->data, &opts, NULL));
+    expect_error(REEL_ERROR_IO, "plain: was made without averages of weights (ema_decay)");
+    weights(averaged, after);
+    cr_expect_arr_eq(before, after, sizeof before);
+    close_task(averaged);
     reel_optim_free(sgd);
     reel_loader_free(other);
     close_task(t);
