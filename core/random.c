@@ -3,6 +3,7 @@
 #include <reel/core/clean.h>
 #include <reel/core/internal.h>
 #include <math.h>
+#include <reel/ops/kernels/random.h>
 #include <string.h>
 
 reel_generator *reel_ctx_generator(reel_ctx *ctx) { return ctx ? &ctx->generator : NULL; }
@@ -90,38 +91,45 @@ static bool infer_rand(reel_infer *infer)
 }
 
 #define CHUNK 4096 /* elements; a multiple of four */
+#define TILE 64    /* blocks drawn at once */
+
+/* Element i of float32 takes word i % 4 of block i / 4, of float64 two words. */
+static void uniform(const rand_attrs *attrs, const uint32_t *word, int64_t n, int64_t at, void *out)
+{
+    double low = attrs->a, range = attrs->b - attrs->a;
+    if (attrs->dtype == REEL_F64) {
+        for (int64_t i = 0; i < n; i++) ((double *)out)[at + i] = low + range * uniform_double(word[2 * i], word[2 * i + 1]);
+        return;
+    }
+    float *y = (float *)out + at, high = (float)attrs->b, end = range > 0 ? high : INFINITY;
+    float last = nextafterf(high, (float)low);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        float rounded = (float)(low + range * ((double)(int32_t)(word[i] >> 8) * 0x1p-24));
+        y[i] = rounded >= end ? last : rounded; /* stays below `high` */
+    }
+}
 
 static void rand_chunk(void *arg, int64_t chunk, int worker)
 {
     (void)worker;
     const reel_play *play = arg;
     const rand_attrs *attrs = play->attrs;
+    const reel_random_kernels *kernels = reel_random_kernels_for(reel_large_isa(play->exec->isa, attrs->dtype));
+    bool wide = attrs->dtype == REEL_F64;
     int64_t begin = chunk * CHUNK, end = begin + CHUNK < play->out->numel ? begin + CHUNK : play->out->numel;
-    bool normal = play->op->name[4] == 'n';
-    for (int64_t i = begin; i < end; i += 4) {
-        double draw[4];
-        uint32_t word[4];
-        if (attrs->dtype == REEL_F32 && !normal) {
-            reel_philox(attrs->seed, attrs->offset + (uint64_t)i / 4, word);
-            for (int k = 0; k < 4; k++) draw[k] = (double)(word[k] >> 8) * 0x1p-24;
-        } else {
-            for (int half = 0; half < 2; half++) {
-                reel_philox(attrs->seed, attrs->offset + (uint64_t)i / 2 + (uint64_t)half, word);
-                draw[2 * half] = uniform_double(word[0], word[1]);
-                draw[2 * half + 1] = uniform_double(word[2], word[3]);
-                if (normal) normal_pair(draw[2 * half], draw[2 * half + 1], draw + 2 * half);
-            }
-        }
-        for (int64_t k = 0; k < 4 && i + k < end; k++) {
-            double value = normal ? attrs->a + attrs->b * draw[k] : attrs->a + (attrs->b - attrs->a) * draw[k];
-            if (attrs->dtype == REEL_F32) {
-                float rounded = (float)value; /* stays below `high` */
-                if (!normal && rounded >= (float)attrs->b && attrs->b > attrs->a) rounded = nextafterf((float)attrs->b, (float)attrs->a);
-                ((float *)play->out->data)[i + k] = rounded;
-            } else {
-                ((double *)play->out->data)[i + k] = value;
-            }
-        }
+    int64_t per_block = wide ? 2 : 4;
+    uint64_t block = attrs->offset + (uint64_t)(begin / per_block);
+    if (play->op->name[4] == 'n') {
+        char *to = (char *)play->out->data + begin * (wide ? 8 : 4);
+        kernels->normal[wide](end - begin, attrs->seed, block, attrs->a, attrs->b, to);
+        return;
+    }
+    uint32_t word[4 * TILE];
+    for (int64_t n; begin < end; begin += n, block += TILE) {
+        n = end - begin < TILE * per_block ? end - begin : TILE * per_block;
+        kernels->words(TILE, attrs->seed, block, word);
+        uniform(attrs, word, n, begin, play->out->data);
     }
 }
 

@@ -24,7 +24,10 @@ REEL_API double reel_generator_uniform(reel_generator *generator);
 REEL_API int64_t reel_generator_below(reel_generator *generator, int64_t n);
 REEL_API double reel_generator_normal(reel_generator *generator);
 
-/* Tensors of draws, float32 or float64; recorded, so that playing again gives the same numbers. */
+/* Tensors of draws, float32 or float64; recorded, so that playing again gives the same numbers. Uniform ones in [low, high)
+ * are the same on every machine. Normal ones are Box & Muller's (1958): the first two words of a block make elements 0 and
+ * 1 in float32, a radius sqrt(-2 log u) times cosine and sine of an angle, the other two elements 2 and 3; in float64 a
+ * block makes two elements. Instruction sets round them differently. */
 REEL_API reel_tensor *reel_rand(reel_ctx *ctx, reel_generator *generator, reel_shape shape, reel_dtype dtype,
                                 double low, double high);
 REEL_API reel_tensor *reel_randn(reel_ctx *ctx, reel_generator *generator, reel_shape shape, reel_dtype dtype,

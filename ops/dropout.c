@@ -3,7 +3,7 @@
 #include <reel/ops/dropout.h>
 
 #include <reel/core/op.h>
-#include <reel/ops/kernels/dropout.h>
+#include <reel/ops/kernels/random.h>
 #include <reel/ops/shape.h>
 #include <reel/ops/table.h>
 
@@ -91,10 +91,9 @@ static bool play_dropout(const reel_play *play)
         __builtin_memset(play->out[0].data, 0, (size_t)x->numel * reel_dtype_size(x->dtype));
         return true;
     }
-    const reel_dropout_kernels *kernels = reel_dropout_kernels_for(play->exec->isa);
     double words = attrs->p * 0x1p32;
     dropout_job job = { .play = play,
-                        .fn = x->dtype == REEL_F32 ? kernels->f32 : kernels->f64,
+                        .fn = reel_random_kernels_for(play->exec->isa)->dropout[x->dtype == REEL_F64],
                         .inner = attrs->inner,
                         .scale = 1 / (1 - attrs->p),
                         .threshold = words < 0x1p32 - 1 ? (uint32_t)words : UINT32_MAX };
