@@ -56,6 +56,14 @@ static void read_chunk(void *arg, int64_t chunk, int worker)
     const slices *s = &job->s;
     int64_t rows = s->outer * s->m, end = (chunk + 1) * job->each < rows ? (chunk + 1) * job->each : rows;
     size_t bytes = (size_t)(s->inner * job->element);
+    if (s->inner == 1 && !job->attrs->masked) {
+        for (int64_t row = chunk * job->each, n; row < end; row += n) {
+            n = s->m - row % s->m < end - row ? s->m - row % s->m : end - row;
+            job->kernels->take((size_t)job->element, n, job->to + row * job->element,
+                               job->from + row / s->m * s->n * job->element, job->index + row % s->m, 1, 0);
+        }
+        return;
+    }
     for (int64_t row = chunk * job->each; row < end; row++) {
         int64_t at = job->index[row % s->m];
         char *to = job->to + row * s->inner * job->element;
@@ -84,6 +92,10 @@ static void add_chunk(void *arg, int64_t chunk, int worker)
     int64_t columns = job->each && s->inner - first > job->each ? job->each : s->inner - first;
     char *to = job->to + (o * s->n * s->inner + first) * job->element;
     const char *from = job->from + (o * s->m * s->inner + first) * job->element;
+    if (s->inner == 1 && !job->attrs->pad) {
+        job->kernels->add_at[job->dtype](s->m, to, from, job->index, 1, 0);
+        return;
+    }
     for (int64_t j = 0; j < s->m; j++) {
         if (job->attrs->pad && job->index[j] == job->attrs->padding) continue;
         job->kernels->add[job->dtype](columns, to + job->index[j] * s->inner * job->element,

@@ -159,30 +159,38 @@ static bool vjp_pow_scalar(reel_vjp *vjp)
 {
     double p = number(vjp);
     if (p == 0) return true;
-    reel_tensor *power = reel_pow_scalar(reel_vjp_input(vjp, 0), p - 1);
+    reel_tensor *x = reel_vjp_input(vjp, 0), *power = p == 2 ? x : reel_pow_scalar(x, p - 1);
     vjp->grad[0] = reel_mul(vjp->cot[0], reel_mul_scalar(power, p));
     return true;
 }
 
 /* ---- Playing divisions of integers, whose divisors must not be 0. ---- */
 
+#define REEL_ZEROS(T)                                                                                                  \
+    for (int64_t i = 0; i < n; i++) zeros += ((const T *)x->data)[offset + i * stride] == 0;                           \
+    break;
+
 static bool has_zero(const reel_buffer *x)
 {
-    int64_t index[REEL_MAX_DIMS] = { 0 }, offset = 0;
-    for (int64_t i = 0; i < x->numel; i++) {
-        if (x->dtype == REEL_I64   ? ((const int64_t *)x->data)[offset] == 0
-            : x->dtype == REEL_I32 ? ((const int32_t *)x->data)[offset] == 0
-                                   : ((const uint8_t *)x->data)[offset] == 0)
-            return true;
-        for (int d = x->ndim - 1; d >= 0; d--) {
+    int last = x->ndim - 1;
+    int64_t index[REEL_MAX_DIMS] = { 0 }, offset = 0, n = 1, stride = 1, zeros = 0;
+    if (last >= 0) n = x->shape[last], stride = x->strides[last];
+    for (int64_t row = 0; row < x->numel && zeros == 0; row += n) {
+        switch (x->dtype) {
+        case REEL_I64: REEL_ZEROS(int64_t)
+        case REEL_I32: REEL_ZEROS(int32_t)
+        default: REEL_ZEROS(uint8_t)
+        }
+        for (int d = last - 1; d >= 0; d--) {
             offset += x->strides[d];
             if (++index[d] < x->shape[d]) break;
             offset -= x->strides[d] * x->shape[d];
             index[d] = 0;
         }
     }
-    return false;
+    return zeros > 0;
 }
+#undef REEL_ZEROS
 
 static bool infer_modulo(reel_infer *infer)
 {

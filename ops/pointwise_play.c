@@ -167,7 +167,7 @@ static void play_rows(void *arg, int64_t chunk, int worker)
         for (int i = 0; i < j->n_in; i++) {
             const operand *x = &j->in[i];
             from[i] = x->data + offset_of(j, x, at) * x->size;
-            if (x->stride[j->ndim - 1] == 0) copy_row(buffer[i], from[i], length < TILE ? length : TILE, 0, x->size);
+            if (x->stride[j->ndim - 1] == 0) copy_row(buffer[i], from[i], length < j->tile ? length : j->tile, 0, x->size);
         }
         for (int64_t k = 0, n; k < length; k += n) {
             n = length - k < j->tile ? length - k : j->tile;
@@ -210,7 +210,7 @@ static void collapse(job *j, const reel_buffer *out, const reel_buffer *in)
 /* Chooses how to go through the elements, from shapes and strides alone. */
 static reel_task *choose(job *j)
 {
-    bool dense = true, contiguous_rows = true;
+    bool dense = true, contiguous_rows = true, strided_rows = false;
     int64_t longest = 1; /* period that fits a tile; shorter ones divide it */
     j->chunk = CHUNK;
     for (int i = 0; i < j->n_in; i++) {
@@ -224,6 +224,7 @@ static reel_task *choose(job *j)
         }
         dense = dense && x->kind == DENSE;
         contiguous_rows = contiguous_rows && x->stride[j->ndim - 1] == 1;
+        strided_rows = strided_rows || x->stride[j->ndim - 1] > 1 || x->stride[j->ndim - 1] < 0;
         if (x->kind != DENSE && period <= TILE) {
             x->kind = REPEATED;
             if (period > longest) longest = period;
@@ -231,7 +232,7 @@ static reel_task *choose(job *j)
     }
     if (dense) return play_dense;
     if (j->shape[j->ndim - 1] >= LONG_ROW) {
-        j->tile = contiguous_rows ? CHUNK : TILE;
+        j->tile = contiguous_rows ? CHUNK : strided_rows ? TILE : LONG_ROW; /* one value is written out in short */
         return play_rows;
     }
     while (longest % REEL_TILE_LANES && 2 * longest <= TILE) longest *= 2;

@@ -29,6 +29,7 @@ static reel_gathering by_vectors(reel_isa isa, reel_reduce_kind kind, reel_dtype
         reel_gather_kind gather;
         reel_reduce_map mapping;
     } of[] = { [REEL_REDUCE_SUM] = { REEL_GATHER_SUM, REEL_MAP_NONE },
+               [REEL_REDUCE_PROD] = { REEL_GATHER_PROD, REEL_MAP_NONE },
                [REEL_REDUCE_MAX] = { REEL_GATHER_MAX, REEL_MAP_NONE },
                [REEL_REDUCE_MIN] = { REEL_GATHER_MAX, REEL_MAP_NEG },
                [REEL_REDUCE_SUMEXP] = { REEL_GATHER_SUM, REEL_MAP_EXP },
@@ -37,19 +38,22 @@ static reel_gathering by_vectors(reel_isa isa, reel_reduce_kind kind, reel_dtype
                [REEL_REDUCE_MAXABS] = { REEL_GATHER_MAX, REEL_MAP_ABS },
                [REEL_REDUCE_MINABS] = { REEL_GATHER_MAX, REEL_MAP_NEG_ABS },
                [REEL_REDUCE_SUMPOW] = { REEL_GATHER_SUM, REEL_MAP_POW } };
+    static const reel_join joins[] = { [REEL_GATHER_SUM] = REEL_JOIN_SUM,
+                                       [REEL_GATHER_MAX] = REEL_JOIN_MAX,
+                                       [REEL_GATHER_PROD] = REEL_JOIN_PROD };
     const reel_reduce_kernels *kernels = reel_reduce_kernels_for(isa);
     reel_gather_kind gather = of[kind].gather;
     return (reel_gathering) { .lines = kernels->lines[gather][dtype == REEL_F64],
                               .columns = kernels->columns[gather][dtype == REEL_F64],
                               .map = kernels->map[dtype == REEL_F64],
                               .mapping = of[kind].mapping,
-                              .join = gather == REEL_GATHER_MAX ? REEL_JOIN_MAX : REEL_JOIN_SUM,
+                              .join = joins[gather],
                               .negated = kind == REEL_REDUCE_MIN || kind == REEL_REDUCE_MINABS };
 }
 
 reel_gathering reel_gathering_of(reel_isa isa, reel_reduce_kind kind, reel_dtype dtype, double param)
 {
-    bool loops = !reel_dtype_is_float(dtype) || kind == REEL_REDUCE_COUNT || kind == REEL_REDUCE_PROD;
+    bool loops = !reel_dtype_is_float(dtype) || kind == REEL_REDUCE_COUNT;
     reel_gathering g = loops ? by_loops(kind, dtype) : by_vectors(isa, kind, dtype);
     g.element = (int64_t)reel_dtype_size(dtype);
     g.param = param;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Plain reductions: integers and bool, counts, and products.
+// Plain reductions: integers and bool, and counts.
 #include <reel/ops/reduce_loops.h>
 
 #define ADD(a, b) (int64_t)((uint64_t)(a) + (uint64_t)(b))
 #define MULTIPLY(a, b) (int64_t)((uint64_t)(a) * (uint64_t)(b))
-#define TIMES(a, b) ((a) * (b))
 #define LARGER(a, b) ((a) > (b) ? (a) : (b))
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 
+#define ADD_SIMD
 #define S float
 #define N(name) name##_f32
 #define LOOPS_FLOAT
@@ -16,6 +16,8 @@
 #define N(name) name##_f64
 #define LOOPS_FLOAT
 #include "reduce_loops.inc"
+#undef ADD_SIMD
+#define ADD_SIMD _Pragma("omp simd reduction(+ : a)")
 #define S int64_t
 #define N(name) name##_i64
 #include "reduce_loops.inc"
@@ -32,7 +34,7 @@
 
 #define TABLE(what)                                                                                                    \
     {                                                                                                                  \
-        [REEL_LOOP_SUM] = { INTEGERS(sum_##what) }, [REEL_LOOP_PROD] = { FLOATS(prod_##what), INTEGERS(prod_##what) }, \
+        [REEL_LOOP_SUM] = { INTEGERS(sum_##what) }, [REEL_LOOP_PROD] = { INTEGERS(prod_##what) }, \
         [REEL_LOOP_MAX] = { INTEGERS(max_##what) }, [REEL_LOOP_MIN] = { INTEGERS(min_##what) },                        \
         [REEL_LOOP_COUNT] = { FLOATS(count_##what), INTEGERS(count_##what) },                                          \
     }

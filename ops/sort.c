@@ -66,17 +66,6 @@ static uint64_t key_f64(double x)
     return bits ^ (-(bits >> 63) | 1ull << 63);
 }
 
-static int key_bytes(reel_dtype dtype)
-{
-    switch (dtype) {
-    case REEL_F64:
-    case REEL_I64: return 8;
-    case REEL_F32:
-    case REEL_I32: return 4;
-    default: return 1;
-    }
-}
-
 // Items of n elements `stride` apart; descending keys are complements, so that equal ones keep their order.
 static void load(item *items, const void *x, reel_dtype dtype, int64_t n, int64_t stride, bool descending)
 {
@@ -118,14 +107,18 @@ static void select_least(item *items, int64_t n, int64_t kept)
 }
 
 // Least digit first, a byte a pass; a byte that all keys share is passed over. Returns where the sorted items are.
-static item *radix_sort(item *items, item *spare, int64_t n, int bytes)
+static item *radix_sort(item *items, item *spare, int64_t n)
 {
     int64_t count[8][256];
+    uint64_t differ = 0;
+    int bytes = 0;
+    for (int64_t i = 0; i < n; i++) differ |= items[i].key ^ items[0].key;
+    while (bytes < 8 && differ >> 8 * bytes) bytes++;
     memset(count, 0, sizeof count);
     for (int64_t i = 0; i < n; i++)
         for (int b = 0; b < bytes; b++) count[b][items[i].key >> 8 * b & 255]++;
     for (int b = 0; b < bytes; b++) {
-        if (count[b][items[0].key >> 8 * b & 255] == n) continue;
+        if (!(differ >> 8 * b & 255)) continue;
         int64_t start = 0;
         for (int v = 0; v < 256; v++) {
             int64_t here = count[b][v];
@@ -136,6 +129,24 @@ static item *radix_sort(item *items, item *spare, int64_t n, int bytes)
         item *sorted = spare;
         spare = items;
         items = sorted;
+    }
+    return items;
+}
+
+// Puts the `kept` least items in front, in order: those less than the last of the kept ones gather behind them, and are
+// sorted in when they are as many.
+static item *select_many(item *items, item *spare, int64_t n, int64_t kept)
+{
+    int64_t held = kept;
+    uint64_t last = UINT64_MAX;
+    for (int64_t i = kept; i <= n; i++) {
+        if (held == 2 * kept || i == n) {
+            item *sorted = radix_sort(items, spare, held);
+            if (sorted != items) memcpy(items, sorted, (size_t)kept * sizeof *items);
+            held = kept;
+            last = items[kept - 1].key;
+        }
+        if (i < n && (items[i].key < last || last == UINT64_MAX)) items[held++] = items[i];
     }
     return items;
 }
@@ -161,8 +172,10 @@ static void sort_line(const job *j, int64_t line, item *items)
     load(items, x, j->dtype, j->size, j->inner, j->descending);
     if (j->size <= INSERTION || j->kept <= INSERTION)
         select_least(items, j->size, j->kept);
+    else if (j->kept <= j->size / 4)
+        items = select_many(items, items + j->size, j->size, j->kept);
     else
-        items = radix_sort(items, items + j->size, j->size, key_bytes(j->dtype));
+        items = radix_sort(items, items + j->size, j->size);
     for (int64_t k = 0; k < j->kept; k++) {
         indices[k * j->inner] = items[k].index;
         memcpy(values + k * j->inner * element, x + items[k].index * j->inner * element, (size_t)element);

@@ -375,6 +375,11 @@ Test(pointwise_shapes, bad_operands_are_named)
     refused(ctx, reel_masked_fill(y, b, 1), REEL_ERROR_SHAPE,
             "masked_fill: the mask [3, 4] does not broadcast with [3, 5]");
     refused(ctx, reel_fmod(reel_ones_like(zero), zero), REEL_ERROR_VALUE, "fmod: an integer is divided by zero");
+    int64_t some[12] = { 1, 2, 3, 4, 5, 6, 7, 0, 9, 10, 11, 12 };
+    reel_tensor *holed = reel_longs(ctx, REEL_SHAPE(3, 4), some), *whole = reel_ones_like(holed);
+    refused(ctx, reel_fmod(reel_transpose(whole, 0, 1), reel_transpose(holed, 0, 1)), REEL_ERROR_VALUE, "divided by zero");
+    refused(ctx, reel_fmod(whole, reel_slice(holed, 1, 3, 4, 1)), REEL_ERROR_VALUE, "divided by zero");
+    cr_assert(reel_data(reel_fmod(reel_slice(whole, 1, 0, 3, 1), reel_slice(holed, 1, 0, 3, 1))), "the 0 is left out");
     refused(ctx, reel_remainder(reel_ones_like(zero), zero), REEL_ERROR_VALUE,
             "remainder: an integer is divided by zero");
     refused(ctx, reel_glu(y, -1), REEL_ERROR_SHAPE, "glu: dim -1 of [3, 5]");

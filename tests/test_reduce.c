@@ -195,6 +195,25 @@ static void check_integers(reel_ctx *ctx, reel_dtype dtype)
     }
 }
 
+// Products go on in float64: what comes between may be beyond float32.
+Test(reduce, a_product_may_leave_the_range_and_come_back)
+{
+    enum { ROWS = 37, COLUMNS = 19 };
+    float x[ROWS * COLUMNS];
+    for (int i = 0; i < ROWS * COLUMNS; i++) x[i] = i / COLUMNS < 18 ? 1e12f : i / COLUMNS < 36 ? 1e-12f : 3;
+    EACH_ISA(ctx)
+    {
+        reel_tensor *t = reel_floats(ctx, REEL_SHAPE(ROWS, COLUMNS), x);
+        const float *down = reel_data_f32(reel_prod(t, REEL_DIMS(0), false));
+        const float *along = reel_data_f32(reel_prod(reel_contiguous(reel_transpose(t, 0, 1)), REEL_DIMS(1), false));
+        sound(ctx);
+        for (int j = 0; j < COLUMNS; j++) {
+            cr_assert_float_eq((double)down[j], 3, 1e-5);
+            cr_assert_float_eq((double)along[j], 3, 1e-5);
+        }
+    }
+}
+
 Test(reduce, is_exact_on_integers_and_bool)
 {
     EACH_ISA(ctx)

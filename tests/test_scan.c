@@ -261,6 +261,49 @@ Test(sort, is_stable_and_has_nan_last_along_any_axis)
     reel_ctx_free(ctx);
 }
 
+// Random, rising, falling, equal, and full of NaN.
+static double drawn_for_topk(int kind, int i)
+{
+    switch (kind) {
+    case 0: return draw_real(-60, 60);
+    case 1: return i;
+    case 2: return -i;
+    case 3: return 7;
+    case 4: return draw_in(0, 2) ? NAN : draw_real(-1, 1);
+    default: return trunc(draw_real(-9, 9)); // ties
+    }
+}
+
+Test(sort, topk_of_long_lines_is_what_sort_puts_first)
+{
+    static double x[3 * 3001];
+    static const reel_dtype dtypes[] = { REEL_F32, REEL_F64, REEL_I64, REEL_U8 };
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    for (int turn = 0; turn < 96; turn++) REEL_SCOPE(ctx)
+        {
+            int64_t size = turn % 2 ? 3001 : 400, k = turn % 3 == 0 ? 33 : turn % 3 == 1 ? size / 4 : draw_in(33, size / 4);
+            reel_dtype dtype = dtypes[turn / 6 % 4];
+            int kind = turn % 6;
+            bool descending = draw_in(0, 1);
+            for (int i = 0; i < 3 * size; i++) x[i] = drawn_for_topk(kind, i);
+            if (kind == 4 && !reel_dtype_is_float(dtype)) continue; // NaN is none of theirs
+            if (dtype == REEL_U8)
+                for (int i = 0; i < 3 * size; i++) x[i] = fabs(fmod(trunc(x[i]), 256));
+            reel_tensor *t = reel_cast(reel_doubles(ctx, REEL_SHAPE(3, size), x), dtype), *first, *order;
+            reel_tensor *best = reel_topk(t, k, 1, !descending, &first), *sorted = reel_sort(t, 1, descending, &order);
+            double *got = values_of(reel_cast(best, REEL_F64)), *right = values_of(reel_cast(sorted, REEL_F64));
+            const int64_t *at = reel_data_i64(first), *all = reel_data_i64(order);
+            sound(ctx);
+            for (int64_t r = 0; r < 3; r++)
+                for (int64_t i = 0; i < k; i++) {
+                    cr_assert_eq(at[r * k + i], all[r * size + i], "place %d of %d", (int)i, (int)k);
+                    cr_assert(got[r * k + i] == right[r * size + i] || isnan(right[r * size + i]));
+                }
+            free(got), free(right);
+        }
+    reel_ctx_free(ctx);
+}
+
 Test(sort, orders_the_ends_of_each_dtype)
 {
     reel_ctx *ctx = reel_ctx_new(NULL);

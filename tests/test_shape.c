@@ -501,3 +501,35 @@ Test(shape, refuses_what_does_not_fit)
     cr_assert_eq(reel_ctx_error(ctx), REEL_OK);
     reel_ctx_free(ctx);
 }
+
+// Rows that begin anywhere in a cache line, in pieces of vectors and beyond what a cache holds.
+Test(shape, rows_of_any_length_are_copied_whole)
+{
+    enum { WIDTH = 70001 };
+    static const int64_t lengths[] = { 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 127, 128, 129, 1000, 4099, 40000, 69000 };
+    static const reel_dtype dtypes[] = { REEL_F32, REEL_F64, REEL_U8 };
+    int64_t *x = malloc(3 * WIDTH * sizeof *x);
+    for (int i = 0; i < 3 * WIDTH; i++) x[i] = draw_in(0, 255);
+    EACH_ISA(ctx)
+    {
+        for (int t = 0; t < 3; t++) {
+            reel_tensor *whole = reel_cast(reel_longs(ctx, REEL_SHAPE(3, WIDTH), x), dtypes[t]);
+            reel_eval(whole);
+            for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) REEL_SCOPE(ctx)
+                {
+                    int64_t n = lengths[k], from = draw_in(1, 60), shift = draw_in(1, 9);
+                    reel_tensor *some = reel_slice(whole, 1, from, from + n, 1);
+                    const int64_t *same = reel_data_i64(reel_cast(reel_contiguous(some), REEL_I64));
+                    const int64_t *rolled = reel_data_i64(reel_cast(reel_roll(some, &shift, REEL_DIMS(1)), REEL_I64));
+                    sound(ctx);
+                    for (int64_t i = 0; i < 3 * n; i++) {
+                        const int64_t *row = x + i / n * WIDTH + from;
+                        if (same[i] != row[i % n]) cr_assert_eq(same[i], row[i % n], "element %d of %d", (int)i, (int)n);
+                        int64_t back = ((i % n - shift) % n + n) % n;
+                        if (rolled[i] != row[back]) cr_assert_eq(rolled[i], row[back], "rolled %d of %d", (int)i, (int)n);
+                    }
+                }
+        }
+    }
+    free(x);
+}

@@ -9,6 +9,8 @@
 
 #include <reel/ops/kernels/simd_math.inc>
 
+#include <reel/ops/kernels/simd_part.inc>
+
 #include <reel/ops/kernels/loss.inc>
 
 #include <reel/ops/kernels/simd_end.h>
@@ -18,6 +20,8 @@
 #include <reel/ops/kernels/simd_begin.h>
 
 #include <reel/ops/kernels/simd_math.inc>
+
+#include <reel/ops/kernels/simd_part.inc>
 
 #include <reel/ops/kernels/loss.inc>
 

@@ -29,8 +29,12 @@
     }
 
 const reel_reduce_kernels REEL_KERNEL_TABLE(reduce) = {
-    .lines = { [REEL_GATHER_SUM] = BOTH(sum_lines), [REEL_GATHER_MAX] = BOTH(max_lines) },
-    .columns = { [REEL_GATHER_SUM] = BOTH(sum_columns), [REEL_GATHER_MAX] = BOTH(max_columns) },
+    .lines = { [REEL_GATHER_SUM] = BOTH(sum_lines),
+               [REEL_GATHER_MAX] = BOTH(max_lines),
+               [REEL_GATHER_PROD] = BOTH(prod_lines) },
+    .columns = { [REEL_GATHER_SUM] = BOTH(sum_columns),
+                 [REEL_GATHER_MAX] = BOTH(max_columns),
+                 [REEL_GATHER_PROD] = BOTH(prod_columns) },
     .map = BOTH(map),
     .arg_line = BOTH(arg_line),
     .arg_columns = BOTH(arg_columns),

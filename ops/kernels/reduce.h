@@ -12,7 +12,7 @@ typedef union reel_acc {
     int64_t i;
 } reel_acc;
 
-typedef enum reel_gather_kind { REEL_GATHER_SUM, REEL_GATHER_MAX } reel_gather_kind;
+typedef enum reel_gather_kind { REEL_GATHER_SUM, REEL_GATHER_MAX, REEL_GATHER_PROD } reel_gather_kind;
 
 /* What is gathered in place of x. */
 typedef enum reel_reduce_map {
@@ -45,8 +45,8 @@ typedef void reel_arg_columns_fn(int64_t n, int64_t rows, const void *x, int64_t
 
 /* By dtype: [float32, float64]. */
 typedef struct reel_reduce_kernels {
-    reel_reduce_lines_fn *lines[2][2]; /* [reel_gather_kind][dtype] */
-    reel_reduce_columns_fn *columns[2][2];
+    reel_reduce_lines_fn *lines[3][2]; /* [reel_gather_kind][dtype] */
+    reel_reduce_columns_fn *columns[3][2];
     reel_reduce_map_fn *map[2];
     reel_arg_line_fn *arg_line[2];
     reel_arg_columns_fn *arg_columns[2];

@@ -106,9 +106,25 @@ REEL_SIMD_UNUSED V v_set1(T x) { return x - (V){ 0 }; }
 /* Lane by lane, mask ? a : b, where mask is all ones or zero (a comparison's result). */
 REEL_SIMD_UNUSED V v_select(VI mask, V a, V b) { return (V)((mask & (VI)a) | (~mask & (VI)b)); }
 
-/* A NaN in either operand gives NaN, as PyTorch's maximum and minimum. */
+/* A NaN in either operand gives NaN, as PyTorch's maximum and minimum. The instructions give b for NaN and for equals. */
+#if defined(REEL_ISA_IS_AVX512) && defined(REEL_F32)
+REEL_SIMD_UNUSED V K(reel_v_or_nan)(V m, V a)
+{
+    return (V)_mm512_mask_mov_ps((__m512)m, _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q), (__m512)a);
+}
+REEL_SIMD_UNUSED V v_max(V a, V b) { return K(reel_v_or_nan)((V)_mm512_max_ps((__m512)a, (__m512)b), a); }
+REEL_SIMD_UNUSED V v_min(V a, V b) { return K(reel_v_or_nan)((V)_mm512_min_ps((__m512)a, (__m512)b), a); }
+#elif defined(REEL_ISA_IS_AVX2) && defined(REEL_F32)
+REEL_SIMD_UNUSED V K(reel_v_or_nan)(V m, V a)
+{
+    return (V)_mm256_blendv_ps((__m256)m, (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+}
+REEL_SIMD_UNUSED V v_max(V a, V b) { return K(reel_v_or_nan)((V)_mm256_max_ps((__m256)a, (__m256)b), a); }
+REEL_SIMD_UNUSED V v_min(V a, V b) { return K(reel_v_or_nan)((V)_mm256_min_ps((__m256)a, (__m256)b), a); }
+#else
 REEL_SIMD_UNUSED V v_max(V a, V b) { return v_select((VI)(a > b) | (VI)(a != a), a, b); }
 REEL_SIMD_UNUSED V v_min(V a, V b) { return v_select((VI)(a < b) | (VI)(a != a), a, b); }
+#endif
 
 /* 0 where a < 0: NaN and -0 stay, as they do in the elementwise op. */
 REEL_SIMD_UNUSED V v_relu(V a) { return (V)(~(VI)(a < 0) & (VI)a); }
