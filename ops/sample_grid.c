@@ -102,7 +102,7 @@ static bool work_begin(const reel_play *play, const reel_buffer *theta, const re
         if (!w->base[k]) return reel_play_out_of_memory(play);
         fill_base(w, k, a->align_corners);
     }
-    w->rows_by = 8192 / w->size[0];
+    w->rows_by = w->size[0] > 0 ? 8192 / w->size[0] : w->rows;
     if (w->rows_by < 1) w->rows_by = 1;
     if (w->rows_by > w->rows) w->rows_by = w->rows;
     w->pieces = w->rows_by ? (w->rows + w->rows_by - 1) / w->rows_by : 0;

@@ -65,6 +65,18 @@ Test(grid, affine_gives_the_same_bits_at_any_number_of_threads)
     }
 }
 
+Test(grid, affine_adjoint_of_no_points_is_zero)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_shape grids[] = { REEL_SHAPE(2, 3, 0, 2), REEL_SHAPE(2, 0, 3, 2), REEL_SHAPE(2, 3, 1, 0, 3) };
+    for (int k = 0; k < 3; k++) {
+        reel_tensor *theta = reel_affine_grid_adjoint(reel_ones(ctx, grids[k], REEL_F32), NULL);
+        cr_assert_eq(reel_item(reel_amax(reel_abs(theta), REEL_ALL_DIMS, false)), 0);
+    }
+    sound(ctx);
+    reel_ctx_free(ctx);
+}
+
 Test(grid, projective_divides_by_the_third_row)
 {
     reel_ctx *ctx = reel_ctx_new(NULL);

@@ -45,6 +45,22 @@ Test(reverse, adds_up_over_several_backward_passes)
     cr_assert_null(reel_grad_of(x));
 }
 
+Test(reverse, a_gradient_in_error_is_forgotten_like_any_other)
+{
+    reel_tensor *x = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(2), REEL_F64), true);
+    REEL_SCOPE(ctx)
+    {
+        reel_tensor *nowhere = reel_longs(ctx, REEL_SHAPE(1), (int64_t[]) { 7 });
+        reel_backward(reel_sum(reel_index_select(x, nowhere, 0), REEL_ALL_DIMS, false));
+    }
+    expect_error(REEL_ERROR_VALUE, "index 7");
+    cr_assert_not(reel_eval(reel_grad_of(x)));
+    expect_error(REEL_ERROR_VALUE, "index 7");
+    reel_clear_grad(x);
+    cr_assert(reel_backward(reel_sum(x, REEL_ALL_DIMS, false)));
+    cr_assert_eq(reel_data_f64(reel_grad_of(x))[1], 1);
+}
+
 Test(reverse, takes_several_outputs_inputs_and_cotangents)
 {
     reel_tensor *x = variable(2), *y = variable(5);
