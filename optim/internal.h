@@ -50,6 +50,9 @@ bool reel_update_record(reel_tensor *p, reel_tensor *const state[3], reel_tensor
 /* An option whose zero means `otherwise`, REEL_ZERO zero. */
 double reel_option(double value, double otherwise);
 
+/* What the closure returns; that it returns nothing is an error. */
+reel_tensor *reel_closure_loss(const reel_optim *optim, reel_closure *closure, void *user);
+
 /* lbfgs.c */
 bool reel_lbfgs_step(reel_optim *optim, reel_closure *closure, void *user, double *loss);
 void reel_lbfgs_free(reel_lbfgs *lbfgs);

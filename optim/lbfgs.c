@@ -108,7 +108,7 @@ static double evaluate(lbfgs_problem *problem, double *grad)
     reel_optim_clear_grads(optim);
     REEL_SCOPE(optim->ctx)
     {
-        reel_tensor *value = problem->closure(problem->user);
+        reel_tensor *value = reel_closure_loss(optim, problem->closure, problem->user);
         problem->evaluations++;
         if (value) loss = reel_item(value);
         ok = value && gather(optim, true, grad);

@@ -183,6 +183,12 @@ void reel_optim_clear_grads(reel_optim *optim)
     for (int i = 0; optim && i < optim->n_slots; i++) reel_clear_grad(optim->slots[i].p);
 }
 
+reel_tensor *reel_closure_loss(const reel_optim *optim, reel_closure *closure, void *user)
+{
+    reel_tensor *loss = closure ? closure(user) : NULL;
+    return loss ? loss : reel_fail(optim->ctx, REEL_ERROR_USER, "%s: the closure gave no loss", optim->rule->name);
+}
+
 bool reel_optim_step_closure(reel_optim *optim, reel_closure *closure, void *user, double *loss)
 {
     if (!optim || reel_ctx_error(optim->ctx)) return false;
@@ -191,7 +197,7 @@ bool reel_optim_step_closure(reel_optim *optim, reel_closure *closure, void *use
     bool ok = false;
     REEL_SCOPE(optim->ctx)
     {
-        reel_tensor *value = closure(user);
+        reel_tensor *value = reel_closure_loss(optim, closure, user);
         ok = value && reel_optim_step(optim);
         if (ok && loss) *loss = reel_item(value);
         optim->evaluations = 1;

@@ -223,6 +223,12 @@ Test(optim, a_step_uses_gradients_up_and_passes_over_parameters_without, .init =
     reel_optim_free(optim);
 }
 
+static reel_tensor *give_nothing(void *user)
+{
+    (void)user;
+    return NULL;
+}
+
 Test(optim, refuses_what_cannot_be_optimised, .init = set_up, .fini = tear_down)
 {
     reel_tensor *p = leaf(2), *constant = reel_ones(ctx, REEL_SHAPE(2), REEL_F64);
@@ -246,6 +252,12 @@ Test(optim, refuses_what_cannot_be_optimised, .init = set_up, .fini = tear_down)
     cr_assert(lbfgs);
     cr_expect_not(reel_optim_step(lbfgs));
     expect_error(REEL_ERROR_UNSUPPORTED, "reel_optim_step_closure");
+    cr_expect_not(reel_optim_step_closure(lbfgs, give_nothing, NULL, NULL));
+    expect_error(REEL_ERROR_USER, "lbfgs: the closure gave no loss");
+    reel_optim *plain = reel_sgd_new(REEL_PARAMS(p), NULL);
+    cr_expect_not(reel_optim_step_closure(plain, give_nothing, NULL, NULL));
+    expect_error(REEL_ERROR_USER, "sgd: the closure gave no loss");
+    reel_optim_free(plain);
     reel_optim_free(lbfgs);
     reel_optim *sgd = reel_sgd_new(REEL_PARAMS(p), NULL);
     reel_optim_hyper(sgd, 0)->momentum = 0.9;
