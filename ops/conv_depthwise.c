@@ -265,8 +265,8 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
     int64_t row = kind == REEL_CONV_INPUT_GRAD ? g->in[2] : g->out[2];
     double waste = (double)(blocks(row, 16) * 16) / (double)row, taps = (double)reel_conv_volume(g->kernel);
     bool added = kind == REEL_CONV_INPUT_GRAD && g->k > g->groups; /* planes of several outputs */
-    double copies =
-        (double)g->n * (double)(g->c + g->k) * (double)reel_conv_volume(g->in) * (g->stride[2] > 1 ? 0.9 : 0.3);
+    double copy = g->stride[2] == 1 ? 0.3 : kind == REEL_CONV_INPUT_GRAD ? 3 : 0.9;
+    double copies = (double)g->n * (double)(g->c + g->k) * (double)reel_conv_volume(g->in) * copy;
     double many = kind == REEL_CONV_WEIGHT_GRAD && g->k / g->groups > 4 ? 1.6 /* sums that do not fit registers */
                   : g->kernel[1] == 3 && g->kernel[2] == 3              ? 0.4 /* rows are read once */
                                                                         : 0.5;

@@ -140,7 +140,7 @@ static double cost(const reel_conv_geom *g, reel_conv_pass kind)
            rows = (double)(g->c * reel_conv_volume(g->kernel)), outputs = (double)(g->k / g->groups);
     double packed = g->stride[2] > 1 ? 0.28 : 0.06 + 7 / (double)g->out[2];
     double product = outputs * (g->dtype == REEL_F32 ? 0.0175 : 0.035);
-    return 2000 + pixels * (rows * (product + packed) + outputs * 0.13);
+    return 2000 + pixels * (rows * (product + packed) + outputs * 0.07);
 }
 
 const reel_conv_impl reel_conv_dots = { .name = "im2col", .supports = supports, .cost = cost, .run = run };

@@ -449,7 +449,9 @@ static double cost(const reel_conv_geom *g, reel_conv_pass pass)
         run /= (double)smaller(g->stride[2], g->in[2]);
     else if (g->stride[2] > 1)
         each = 0.28;
-    double apart = back && stride > 1 ? 0.6 : 0.05,
+    double apart = pass == REEL_CONV_WEIGHT_GRAD ? 0.16
+                   : back && stride > 1          ? 0.6
+                                                 : 0.05,
            flipped = back ? inputs * (double)(of_group * reel_conv_volume(g->kernel)) : 0;
     double products = columns * (pass == REEL_CONV_WEIGHT_GRAD ? (double)round_up(of_group, reel_conv_lanes(g)) / 48
                                                                : rows / (back ? 42 : 55));
