@@ -159,7 +159,8 @@ static bool vjp_pow_scalar(reel_vjp *vjp)
 {
     double p = number(vjp);
     if (p == 0) return true;
-    reel_tensor *x = reel_vjp_input(vjp, 0), *power = p == 2 ? x : reel_pow_scalar(x, p - 1);
+    reel_tensor *x = reel_vjp_input(vjp, 0);
+    reel_tensor *power = p == 2 ? x : p == -1 ? reel_square(reel_vjp_output(vjp, 0)) : reel_pow_scalar(x, p - 1);
     vjp->grad[0] = reel_mul(vjp->cot[0], reel_mul_scalar(power, p));
     return true;
 }

@@ -122,8 +122,8 @@ REEL_CAST(f32, float, i32, int32_t, to_i32(x))
 REEL_CAST(f64, double, i32, int32_t, to_i32(x))
 REEL_CAST(f32, float, u8, uint8_t, to_i64(x))
 REEL_CAST(f64, double, u8, uint8_t, to_i64(x))
-REEL_CAST(f32, float, bool, uint8_t, x != 0)
-REEL_CAST(f64, double, bool, uint8_t, x != 0)
+REEL_CAST(f32, uint32_t, bool, uint8_t, x << 1 != 0) /* bits: all but the sign's are 0 in zeros alone */
+REEL_CAST(f64, uint64_t, bool, uint8_t, x << 1 != 0)
 #define REEL_CASTS(from, F)                                                                                            \
     REEL_CAST(from, F, f32, float, x)                                                                                  \
     REEL_CAST(from, F, f64, double, x)                                                                                 \

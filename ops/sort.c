@@ -7,7 +7,7 @@
 #include <reel/ops/sort.h>
 #include <string.h>
 
-enum { CHUNK = 1 << 12, INSERTION = 32 };
+enum { CHUNK = 1 << 12, INSERTION = 32, BLOCK = 128 };
 
 typedef struct attrs {
     int64_t k; /* topk only */
@@ -66,21 +66,25 @@ static uint64_t key_f64(double x)
     return bits ^ (-(bits >> 63) | 1ull << 63);
 }
 
-// Items of n elements `stride` apart; descending keys are complements, so that equal ones keep their order.
-static void load(item *items, const void *x, reel_dtype dtype, int64_t n, int64_t stride, bool descending)
+// Items of elements [first, first + n) of a line, `stride` apart; descending keys are complements, so that equal ones keep
+// their order.
+static void load(item *items, const void *x, reel_dtype dtype, int64_t first, int64_t n, int64_t stride, bool descending)
 {
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = i * stride;
-        switch (dtype) {
-        case REEL_F32: items[i].key = key_f32(((const float *)x)[at]); break;
-        case REEL_F64: items[i].key = key_f64(((const double *)x)[at]); break;
-        case REEL_I64: items[i].key = (uint64_t)((const int64_t *)x)[at] ^ 1ull << 63; break;
-        case REEL_I32: items[i].key = (uint32_t)((const int32_t *)x)[at] ^ 1u << 31; break;
-        default: items[i].key = ((const uint8_t *)x)[at];
-        }
-        if (descending) items[i].key = ~items[i].key;
-        items[i].index = i;
+    uint64_t flip = descending ? UINT64_MAX : 0;
+#define LOAD(T, key_of)                                                                                                \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+        T v = ((const T *)x)[(first + i) * stride];                                                                    \
+        items[i] = (item) { (key_of) ^ flip, first + i };                                                              \
+    }                                                                                                                  \
+    break;
+    switch (dtype) {
+    case REEL_F32: LOAD(float, key_f32(v))
+    case REEL_F64: LOAD(double, key_f64(v))
+    case REEL_I64: LOAD(int64_t, (uint64_t)v ^ 1ull << 63)
+    case REEL_I32: LOAD(int32_t, (uint64_t)((uint32_t)v ^ 1u << 31))
+    default: LOAD(uint8_t, (uint64_t)v)
     }
+#undef LOAD
 }
 
 static void insertion_sort(item *items, int64_t n)
@@ -88,19 +92,6 @@ static void insertion_sort(item *items, int64_t n)
     for (int64_t i = 1; i < n; i++) {
         item moving = items[i];
         int64_t at = i;
-        for (; at > 0 && items[at - 1].key > moving.key; at--) items[at] = items[at - 1];
-        items[at] = moving;
-    }
-}
-
-// Puts the `kept` least items in front, in order; of equal ones the earlier.
-static void select_least(item *items, int64_t n, int64_t kept)
-{
-    insertion_sort(items, kept);
-    for (int64_t i = kept; i < n; i++) {
-        item moving = items[i];
-        if (moving.key >= items[kept - 1].key) continue;
-        int64_t at = kept - 1;
         for (; at > 0 && items[at - 1].key > moving.key; at--) items[at] = items[at - 1];
         items[at] = moving;
     }
@@ -133,24 +124,6 @@ static item *radix_sort(item *items, item *spare, int64_t n)
     return items;
 }
 
-// Puts the `kept` least items in front, in order: those less than the last of the kept ones gather behind them, and are
-// sorted in when they are as many.
-static item *select_many(item *items, item *spare, int64_t n, int64_t kept)
-{
-    int64_t held = kept;
-    uint64_t last = UINT64_MAX;
-    for (int64_t i = kept; i <= n; i++) {
-        if (held == 2 * kept || i == n) {
-            item *sorted = radix_sort(items, spare, held);
-            if (sorted != items) memcpy(items, sorted, (size_t)kept * sizeof *items);
-            held = kept;
-            last = items[kept - 1].key;
-        }
-        if (i < n && (items[i].key < last || last == UINT64_MAX)) items[held++] = items[i];
-    }
-    return items;
-}
-
 // ---- play ----
 
 typedef struct job {
@@ -163,19 +136,61 @@ typedef struct job {
     bool descending;
 } job;
 
+// The `kept` least elements of a line in front of items, in order; of equal ones the earlier.
+static void insert_least(const job *j, const void *x, item *items)
+{
+    int64_t kept = j->kept;
+    item block[BLOCK];
+    load(items, x, j->dtype, 0, kept, j->inner, j->descending);
+    insertion_sort(items, kept);
+    for (int64_t first = kept, n; first < j->size; first += n) {
+        n = j->size - first < BLOCK ? j->size - first : BLOCK;
+        load(block, x, j->dtype, first, n, j->inner, j->descending);
+        for (int64_t i = 0; i < n; i++) {
+            if (block[i].key >= items[kept - 1].key) continue;
+            int64_t at = kept - 1;
+            for (; at > 0 && items[at - 1].key > block[i].key; at--) items[at] = items[at - 1];
+            items[at] = block[i];
+        }
+    }
+}
+
+// The same for many: elements less than the last of the kept ones gather behind them, and are sorted in when they are as
+// many.
+static void gather_least(const job *j, const void *x, item *items, item *spare)
+{
+    int64_t kept = j->kept, held = kept;
+    bool any = true; // all count until the first are sorted
+    item block[BLOCK];
+    load(items, x, j->dtype, 0, kept, j->inner, j->descending);
+    for (int64_t first = kept, n; first < j->size; first += n) {
+        n = j->size - first < BLOCK ? j->size - first : BLOCK;
+        load(block, x, j->dtype, first, n, j->inner, j->descending);
+        for (int64_t i = 0; i <= n; i++) {
+            if (held == 2 * kept || (i == n && first + n == j->size)) {
+                item *sorted = radix_sort(items, spare, held);
+                if (sorted != items) memcpy(items, sorted, (size_t)kept * sizeof *items);
+                held = kept, any = false;
+            }
+            if (i < n && (any || block[i].key < items[kept - 1].key)) items[held++] = block[i];
+        }
+    }
+}
+
 static void sort_line(const job *j, int64_t line, item *items)
 {
     int64_t element = (int64_t)reel_dtype_size(j->dtype), o = line / j->inner, i = line % j->inner;
     const char *x = j->x + (o * j->size * j->inner + i) * element;
     char *values = j->values + (o * j->kept * j->inner + i) * element;
     int64_t *indices = j->indices + o * j->kept * j->inner + i;
-    load(items, x, j->dtype, j->size, j->inner, j->descending);
-    if (j->size <= INSERTION || j->kept <= INSERTION)
-        select_least(items, j->size, j->kept);
-    else if (j->kept <= j->size / 4)
-        items = select_many(items, items + j->size, j->size, j->kept);
-    else
+    if (j->size <= INSERTION || j->kept <= INSERTION) {
+        insert_least(j, x, items);
+    } else if (j->kept <= j->size / 16) {
+        gather_least(j, x, items, items + j->size);
+    } else {
+        load(items, x, j->dtype, 0, j->size, j->inner, j->descending);
         items = radix_sort(items, items + j->size, j->size);
+    }
     for (int64_t k = 0; k < j->kept; k++) {
         indices[k * j->inner] = items[k].index;
         memcpy(values + k * j->inner * element, x + items[k].index * j->inner * element, (size_t)element);

@@ -281,7 +281,7 @@ Test(sort, topk_of_long_lines_is_what_sort_puts_first)
     reel_ctx *ctx = reel_ctx_new(NULL);
     for (int turn = 0; turn < 96; turn++) REEL_SCOPE(ctx)
         {
-            int64_t size = turn % 2 ? 3001 : 400, k = turn % 3 == 0 ? 33 : turn % 3 == 1 ? size / 4 : draw_in(33, size / 4);
+            int64_t size = turn % 2 ? 3001 : 800, k = turn % 3 == 0 ? 33 : turn % 3 == 1 ? size / 16 : draw_in(33, size / 4);
             reel_dtype dtype = dtypes[turn / 6 % 4];
             int kind = turn % 6;
             bool descending = draw_in(0, 1);
