@@ -321,6 +321,20 @@ reel_dataset *reel_dataset_subset(reel_ctx *ctx, reel_dataset *data, const int64
     return new_part(ctx, data, 0, copy, count);
 }
 
+reel_dataset *reel_dataset_shard(reel_ctx *ctx, reel_dataset *data, int64_t share, int64_t shares)
+{
+    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (share < 0 || share >= shares || data->count == 0) {
+        return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no share %" PRId64 " of %" PRId64 " of %" PRId64 " samples",
+                         share, shares, data->count);
+    }
+    int64_t count = data->count / shares + (data->count % shares != 0);
+    int64_t *index = reel_host_alloc(ctx, (size_t)count, sizeof *index);
+    if (!index) return NULL;
+    for (int64_t i = 0; i < count; i++) index[i] = (share % data->count + i * (shares % data->count)) % data->count;
+    return new_part(ctx, data, 0, index, count);
+}
+
 reel_dataset *reel_dataset_shuffled(reel_ctx *ctx, reel_dataset *data, reel_generator *generator)
 {
     if (!data || reel_ctx_error(ctx)) return NULL;

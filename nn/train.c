@@ -57,7 +57,8 @@ static bool take_step(reel_run *run)
     const reel_fit_opts *opts = ((const reel_fit_state *)run->state)->opts;
     reel_params params = reel_module_parameters(run->model->module);
     bool ok = true;
-    if (opts->clip_value > 0) ok = reel_clip_grad_value(params, opts->clip_value);
+    CALLBACKS(run, ok, on_gradients);
+    if (ok && opts->clip_value > 0) ok = reel_clip_grad_value(params, opts->clip_value);
     if (ok && opts->clip_norm > 0) ok = reel_clip_grad_norm(params, opts->clip_norm, 0) != NULL;
     ok = ok && reel_optim_step(run->optim);
     if (ok && run->ema) ok = reel_ema_update(run->ema);
@@ -114,6 +115,7 @@ static bool train_epoch(reel_run *run)
         waiting = 0;
         CALLBACKS(run, ok, on_step);
         if (state->opts->handle_signals && signalled) run->interrupted = run->stop = true;
+        CALLBACKS(run, ok, on_decide);
         if (run->stop) break;
     }
     return ok;
@@ -148,6 +150,7 @@ static bool run_epoch(reel_run *run)
         state->epoch_done = ok;
         CALLBACKS(run, ok, on_epoch_end);
         if (state->opts->handle_signals && signalled && !run->stop) run->interrupted = true;
+        CALLBACKS(run, ok, on_decide);
     }
     CALLBACKS(run, ok, on_save);
     if (run->interrupted) run->stop = true;

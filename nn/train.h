@@ -93,8 +93,11 @@ struct reel_callback {
     bool (*on_start)(reel_callback *self, reel_run *run);
     bool (*on_epoch_start)(reel_callback *self, reel_run *run);
     bool (*on_batch)(reel_callback *self, reel_run *run);     /* after every batch            */
+    bool (*on_gradients)(reel_callback *self, reel_run *run); /* recorded, before clipping and the step that takes them */
     bool (*on_step)(reel_callback *self, reel_run *run);      /* after every optimiser step   */
     bool (*on_epoch_end)(reel_callback *self, reel_run *run); /* history has the epoch's row  */
+    bool (*on_decide)(reel_callback *self, reel_run *run);    /* after every step and epoch, when all others and signals have
+                                                                 had their say: whether to stop, for the last time */
     bool (*on_save)(reel_callback *self, reel_run *run);
     bool (*on_end)(reel_callback *self, reel_run *run);                        /* also after an error          */
     bool (*store)(reel_callback *self, reel_store *store, const char *prefix); /* its state, as part of a checkpoint */

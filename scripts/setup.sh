@@ -6,6 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages="gcc libc6-dev cmake ninja-build pkg-config libsleef-dev libfftw3-dev libopenblas-dev libpng-dev zlib1g-dev
 libjansson-dev libdw-dev libcriterion-dev"
 
+installed=""
+
 say() { printf '%s\n' "$*" >&2; }
 
 install_packages() {
@@ -23,6 +25,7 @@ install_packages() {
     as_root=sudo
   fi
   say "Installing:$missing"
+  installed=$missing
   local log
   log=$(mktemp)
   if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
@@ -47,7 +50,8 @@ build() {
   mkdir -p build
   local jobs
   jobs=$(nproc 2>/dev/null || echo 2)
-  [ -f build/build.ninja ] || { say "Configuring build/"; quietly build/configure.log cmake -S . -B build -G Ninja; }
+  # Once, and again when packages have come that a part was waiting for.
+  [ -f build/build.ninja ] && [ -z "$installed" ] || { say "Configuring build/"; quietly build/configure.log cmake -S . -B build -G Ninja; }
   if ninja -C build -n "$@" 2>/dev/null | grep -q '^\[.*Building'; then say "Building (log: build/build.log)"; fi
   quietly build/build.log ninja -C build -j "$jobs" "$@"
 }

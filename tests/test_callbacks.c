@@ -22,7 +22,9 @@ static bool note(reel_callback *self, const char *what)
 static bool note_start(reel_callback *self, reel_run *run) { return (void)run, note(self, "start"); }
 static bool note_epoch(reel_callback *self, reel_run *run) { return (void)run, note(self, "epoch"); }
 static bool note_batch(reel_callback *self, reel_run *run) { return (void)run, note(self, "batch"); }
+static bool note_gradients(reel_callback *self, reel_run *run) { return (void)run, note(self, "gradients"); }
 static bool note_step(reel_callback *self, reel_run *run) { return (void)run, note(self, "step"); }
+static bool note_decide(reel_callback *self, reel_run *run) { return (void)run, note(self, "decide"); }
 static bool note_ended(reel_callback *self, reel_run *run) { return (void)run, note(self, "ended"); }
 static bool note_save(reel_callback *self, reel_run *run) { return (void)run, note(self, "save"); }
 static bool note_end(reel_callback *self, reel_run *run) { return (void)run, note(self, "end"); }
@@ -32,12 +34,21 @@ Test(callbacks, are_called_in_order, .init = set_up, .fini = tear_down)
 {
     task *t = open_task(8);
     diary d = { "" };
-    reel_callback own = { note_start, note_epoch, note_batch, note_step,    note_ended, note_save,
-                          note_end,   NULL,       NULL,       note_release, &d };
+    reel_callback own = { .on_start = note_start,
+                          .on_epoch_start = note_epoch,
+                          .on_batch = note_batch,
+                          .on_gradients = note_gradients,
+                          .on_step = note_step,
+                          .on_decide = note_decide,
+                          .on_epoch_end = note_ended,
+                          .on_save = note_save,
+                          .on_end = note_end,
+                          .release = note_release,
+                          .user = &d };
     reel_callback *callbacks[] = { NULL, &own };
     reel_fit_opts opts = { .accumulate = 3, .callbacks = callbacks, .n_callbacks = 2 };
     cr_assert(reel_fit(&t->model, t->optim, t->data, &opts, NULL), "%s", reel_ctx_error_message(ctx));
-    cr_expect_str_eq(d.text, "start epoch batch batch batch step batch batch step ended save end release ");
+    cr_expect_str_eq(d.text, "start epoch batch batch gradients batch step decide batch gradients batch step decide ended decide save end release ");
     close_task(t);
 }
 
