@@ -94,7 +94,8 @@ reel_tensor *reel_roll(reel_tensor *x, const int64_t *shifts, reel_dims dims)
     roll_attrs attrs;
     memset(&attrs, 0, sizeof attrs);
     attrs.dims = reel_dims_clean(dims);
-    for (int i = 0; (i < attrs.dims.count || i < 1) && i < REEL_MAX_DIMS; i++) attrs.shifts[i] = shifts[i];
+    int count = attrs.dims.count > REEL_MAX_DIMS ? 0 : attrs.dims.count; /* so many are refused */
+    for (int i = 0; i < count || i < 1; i++) attrs.shifts[i] = shifts[i];
     return reel_apply(&reel_op_roll, &x, 1, &attrs, NULL);
 }
 

@@ -56,7 +56,7 @@ Test(remainder, of_integers_is_c_s_and_python_s)
     enum { N = 20000 };
     static int64_t x[N], y[N];
     for (int i = 0; i < N; i++) {
-        int64_t of[] = { draw_in(-99, 99), draw_in(INT64_MIN / 2, INT64_MAX / 2), draw_in(0, UINT32_MAX), INT64_MIN };
+        int64_t of[] = { draw_in(-99, 99), draw_in(INT64_MIN / 4, INT64_MAX / 4), draw_in(0, UINT32_MAX), INT64_MIN };
         x[i] = of[draw_in(0, 3)], y[i] = of[draw_in(0, 3)];
         if (y[i] == 0) y[i] = -1;
     }
