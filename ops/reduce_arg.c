@@ -73,7 +73,7 @@ static bool play_long_line(const reel_play *play, job *j)
 static bool run(const reel_play *play, int sign)
 {
     const reel_buffer *x = &play->in[0];
-    const reel_reduce_kernels *kernels = reel_reduce_kernels_for(play->exec->isa);
+    const reel_reduce_kernels *kernels = reel_reduce_kernels_for(reel_large_isa(play->exec->isa, x->dtype));
     bool is_float = reel_dtype_is_float(x->dtype), wide = x->dtype == REEL_F64;
     uint32_t mask = reel_reduce_mask(play->attrs, x->ndim);
     const reel_reduce_attrs *attrs = play->attrs;

@@ -41,7 +41,7 @@ static reel_gathering by_vectors(reel_isa isa, reel_reduce_kind kind, reel_dtype
     static const reel_join joins[] = { [REEL_GATHER_SUM] = REEL_JOIN_SUM,
                                        [REEL_GATHER_MAX] = REEL_JOIN_MAX,
                                        [REEL_GATHER_PROD] = REEL_JOIN_PROD };
-    const reel_reduce_kernels *kernels = reel_reduce_kernels_for(isa);
+    const reel_reduce_kernels *kernels = reel_reduce_kernels_for(reel_large_isa(isa, dtype));
     reel_gather_kind gather = of[kind].gather;
     return (reel_gathering) { .lines = kernels->lines[gather][dtype == REEL_F64],
                               .columns = kernels->columns[gather][dtype == REEL_F64],

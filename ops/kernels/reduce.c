@@ -13,6 +13,7 @@
 #include "reduce.inc"
 #include "simd_end.h"
 
+#if REEL_LARGE_F64
 #define REEL_F64
 #include "simd_begin.h"
 
@@ -22,11 +23,16 @@
 
 #include "reduce.inc"
 #include "simd_end.h"
-
 #define BOTH(name)                                                                                                     \
     {                                                                                                                  \
         name##_f32, name##_f64                                                                                         \
     }
+#else
+#define BOTH(name)                                                                                                     \
+    {                                                                                                                  \
+        name##_f32                                                                                                     \
+    }
+#endif
 
 const reel_reduce_kernels REEL_KERNEL_TABLE(reduce) = {
     .lines = { [REEL_GATHER_SUM] = BOTH(sum_lines),
