@@ -17,6 +17,7 @@ static int run(const char *mode)
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
         setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);
+        setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
         setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 1); /* containers forbid it, and Open MPI says so */
         setenv("OMP_NUM_THREADS", "1", 1);
         setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* MPI's own */
