@@ -174,7 +174,8 @@ Test(plan, says_what_is_played_with_a_convolution)
     FILE *file = fmemopen(text, sizeof text, "w");
     reel_tensor *x = reel_randn(ctx, NULL, REEL_SHAPE(64, 1, 28, 28), REEL_F32, 0, 1), *w = reel_randn(ctx, NULL, REEL_SHAPE(8, 1, 7, 7), REEL_F32, 0, 1);
     reel_eval_all((reel_tensor *[]) { x, w }, 2);
-    reel_tensor *conv = reel_dropout2d(reel_conv2d(x, w, NULL, NULL), 0.5, false, NULL);
+    reel_conv_opts opts = { .algo = REEL_CONV_IMAGES }; /* plays both; not every instruction set takes it here by itself */
+    reel_tensor *conv = reel_dropout2d(reel_conv2d(x, w, NULL, &opts), 0.5, false, NULL);
     reel_tensor *y = reel_relu(reel_max_pool2d(conv, &(reel_pool_opts) { .kernel = { 2, 2 } }));
     reel_eval(y);
     cr_assert(file && reel_plan_write(ctx, file));
