@@ -31,11 +31,11 @@ reel_callback *reel_distributed_callback(reel_distributed *distributed)
 {
     if (!distributed) return NULL;
     reel_callback *self = malloc(sizeof *self);
-    if (self)
-        *self = (reel_callback) { .on_gradients = average_gradients,
-                                  .on_decide = stop_together,
-                                  .on_epoch_end = average_row,
-                                  .release = release,
-                                  .user = distributed };
+    if (!self) return reel_fail(reel_distributed_ctx(distributed), REEL_ERROR_MEMORY, "no memory for a callback");
+    *self = (reel_callback) { .on_gradients = average_gradients,
+                              .on_decide = stop_together,
+                              .on_epoch_end = average_row,
+                              .release = release,
+                              .user = distributed };
     return self;
 }

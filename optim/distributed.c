@@ -198,6 +198,7 @@ void reel_distributed_free(reel_distributed *d)
     release(d);
 }
 
+reel_ctx *reel_distributed_ctx(const reel_distributed *d) { return d ? d->ctx : NULL; }
 int reel_distributed_rank(const reel_distributed *d) { return d ? d->rank : 0; }
 int reel_distributed_size(const reel_distributed *d) { return d ? d->size : 1; }
 

@@ -27,6 +27,7 @@ REEL_API reel_distributed *reel_distributed_new(reel_params params, const reel_d
 /* Collective, before the context goes: a process that ends by an error tells the others by this. NULL is allowed. */
 REEL_API void reel_distributed_free(reel_distributed *distributed);
 
+REEL_API reel_ctx *reel_distributed_ctx(const reel_distributed *distributed); /* of its parameters */
 REEL_API int reel_distributed_rank(const reel_distributed *distributed); /* 0 ... size - 1 */
 REEL_API int reel_distributed_size(const reel_distributed *distributed);
 

@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages="gcc libc6-dev cmake ninja-build pkg-config libsleef-dev libfftw3-dev libopenblas-dev libpng-dev zlib1g-dev
 libjansson-dev libdw-dev libcriterion-dev"
 
+test_packages="libopenmpi-dev openmpi-bin" # for the tests of data parallel training
 installed=""
 
 say() { printf '%s\n' "$*" >&2; }
