@@ -346,9 +346,11 @@ static bool add_entry(reel_ctx *ctx, const char *path, json_t *header, const ree
             sizes = NULL;
         }
     }
-    if (json_object_get(header, named->name) || strcmp(named->name, "__metadata__") == 0) {
+    bool reserved = strcmp(named->name, "__metadata__") == 0;
+    if (reserved || json_object_get(header, named->name)) {
         json_decref(sizes);
-        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: cannot hold two tensors named \"%s\"", path, named->name);
+        return reel_fail(ctx, REEL_ERROR_VALUE, reserved ? "%s: no tensor can be named \"%s\": so the format calls the file's texts"
+                                                         : "%s: cannot hold two tensors named \"%s\"", path, named->name);
     }
     json_t *line = json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_names[dtype_encodings[dtype]], "shape", sizes,
                              "data_offsets", (json_int_t)*at, (json_int_t)end);
