@@ -39,6 +39,7 @@ bool reel_set_data(reel_tensor *x, const void *data, size_t bytes)
     size_t have = (size_t)x->numel * reel_dtype_size((reel_dtype)x->dtype);
     if (bytes != have)
         return reel_fail(x->ctx, REEL_ERROR_SHAPE, "set_data: the tensor has %zu bytes, but %zu were given", have, bytes) != NULL;
+    if (bytes && !reel_given(x->ctx, "set_data", "data", data)) return false;
     reel_tensor *value = reel_from(x->ctx, reel_shape_of(x), (reel_dtype)x->dtype, data);
     bool ok = value && reel_assign(x, value) && reel_play_targets(x->ctx, NULL, 0, true);
     reel_free(value);

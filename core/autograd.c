@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What takes part in differentiation, and the gradients that leaves hold.
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 
 reel_tensor *reel_set_requires_grad(reel_tensor *x, bool on)
 {
@@ -58,7 +59,7 @@ void reel_clear_grad(reel_tensor *leaf)
 
 bool reel_set_grad(reel_tensor *leaf, reel_tensor *grad)
 {
-    if (!leaf || !grad) return false;
+    if (!leaf || !reel_given(leaf->ctx, "set_grad", "gradient", grad)) return false;
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     if (leaf->ctx != grad->ctx || leaf->dtype != grad->dtype || !reel_shape_equal(reel_shape_of(leaf), reel_shape_of(grad)))
         return reel_fail(leaf->ctx, REEL_ERROR_SHAPE, "set_grad: the tensor is %s %s, but the gradient is %s %s",
@@ -71,7 +72,7 @@ bool reel_set_grad(reel_tensor *leaf, reel_tensor *grad)
 
 bool reel_add_grad_hook(reel_tensor *x, reel_grad_hook *hook, void *user)
 {
-    if (!x || !hook || !reel_tensor_extra(x)) return false;
+    if (!x || !reel_given(x->ctx, "add_grad_hook", "function", (const void *)(uintptr_t)hook) || !reel_tensor_extra(x)) return false;
     reel_hook *added = reel_small_alloc(x->ctx, sizeof *added);
     if (!added) return false;
     *added = (reel_hook){ .call = hook, .user = user };

@@ -44,6 +44,7 @@ bool reel_shape_equal(reel_shape a, reel_shape b)
 char *reel_shape_format(reel_shape shape, char text[REEL_SHAPE_TEXT])
 {
     size_t at = 0;
+    if (!text) return NULL;
     text[at++] = '[';
     for (int i = 0; i < shape.ndim && i < REEL_MAX_DIMS; i++)
         at += (size_t)snprintf(text + at, REEL_SHAPE_TEXT - at, i ? ", %lld" : "%lld", (long long)shape.dim[i]);

@@ -2,6 +2,7 @@
 // Writes the recorded graph behind some tensors as text or as Graphviz DOT.
 #include <reel/core/graph.h>
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 #include <stdlib.h>
 
 // What is reachable. While it is written a tensor's `slot` is its number.
@@ -119,11 +120,14 @@ static void write_graph(graph *g, reel_graph_format format)
 
 bool reel_graph_write(reel_tensor *const *outputs, int n_outputs, reel_graph_format format, FILE *file)
 {
-    for (int k = 0; k < n_outputs; k++)
-        if (!outputs[k]) return false;
     if (n_outputs < 1) return true;
-    graph g = { .ctx = outputs[0]->ctx, .file = file };
-    if (g.ctx->error) return false;
+    graph g = { .file = file };
+    for (int k = 0; outputs && k < n_outputs && !g.ctx; k++) g.ctx = reel_ctx_of(outputs[k]);
+    if (!g.ctx || g.ctx->error) return false;
+    for (int k = 0; k < n_outputs; k++) {
+        const char *fault = reel_tensor_fault(outputs[k], g.ctx);
+        if (fault) return reel_fail(g.ctx, REEL_ERROR_CONTEXT, "graph_write: output %d %s", k, fault);
+    }
     if (!file) return reel_fail(g.ctx, REEL_ERROR_IO, "graph_write: there is no file (NULL)");
     bool done = collect(&g, outputs, n_outputs);
     if (done) write_graph(&g, format);

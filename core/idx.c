@@ -243,7 +243,9 @@ static bool write_elements(reel_writer *writer, z_stream *gzip, const void *data
 
 bool reel_idx_write(reel_ctx *ctx, const char *path, reel_tensor *x)
 {
-    if (!x || !path || reel_ctx_error(ctx)) return false;
+    if (reel_ctx_error(ctx)) return false;
+    if (!path) return reel_fail(ctx, REEL_ERROR_IO, "no path was given for a file to write");
+    if (!x) return reel_fail(ctx, REEL_ERROR_CONTEXT, "idx_write: the tensor is missing (NULL)");
     reel_shape shape = reel_shape_of(x);
     reel_dtype dtype = reel_dtype_of(x);
     unsigned char header[4 + 4 * REEL_MAX_DIMS] = { 0 };

@@ -39,13 +39,14 @@ void reel_kept_forget(reel_ctx *ctx, const reel_node *node)
 static reel_storage *storage_of(const reel_play *play, int i)
 {
     const reel_node *node = play->node;
-    const reel_tensor *t = node && i < node->n_in ? node->tensors[i] : NULL;
+    const reel_tensor *t = node && i >= 0 && i < node->n_in ? node->tensors[i] : NULL;
     if (!t || t->producer || !t->storage || t->offset != 0 || !t->contiguous) return NULL;
     return t->storage->borrowed || t->storage->shared ? NULL : t->storage;
 }
 
 void *reel_play_keep(const reel_play *play, int i, uint32_t tag, size_t bytes, bool *ready)
 {
+    if (!ready) return NULL;
     *ready = false;
     reel_ctx *ctx = play->ctx;
     reel_storage *storage = storage_of(play, i);

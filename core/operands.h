@@ -12,6 +12,12 @@ bool reel_operands(const char *op, reel_tensor *const *in, int n);
 #define REEL_OPERANDS(op, ...)                                                                                         \
     reel_operands(op, (reel_tensor *const[]) { __VA_ARGS__ }, (int)(sizeof((reel_tensor *const[]) { __VA_ARGS__ }) / sizeof(reel_tensor *)))
 
+/* Whether `it` is there: what is missing (NULL) is an error in the name of `op`. */
+bool reel_given(reel_ctx *ctx, const char *op, const char *what, const void *it);
+
+/* The same of a list of n, which may be missing when n is 0; n below 0 is an error. */
+bool reel_given_list(reel_ctx *ctx, const char *op, const char *what, const void *list, int64_t n);
+
 /* How many overwrites of x's memory have been recorded; those an error has dropped do not count. */
 uint32_t reel_overwrites_of(const reel_tensor *x);
 

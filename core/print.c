@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Printing a tensor to a file of the user's.
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 #include <math.h>
 
 #define EDGE 3        /* elements shown at each end of a long axis */
@@ -20,7 +21,7 @@ static void print_element(FILE *file, const void *data, reel_dtype dtype, int64_
 
 void reel_print(reel_tensor *x, FILE *file)
 {
-    if (!file) return;
+    if (!reel_given(reel_ctx_of(x), "print", "file", file)) return;
     if (!x) {
         fprintf(file, "(no tensor)\n");
         return;

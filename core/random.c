@@ -13,6 +13,7 @@ void reel_philox(uint64_t seed, uint64_t block, uint32_t word[4])
 {
     uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = 0, c3 = 0;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    if (!word) return;
     for (int round = 0; round < 10; round++) {
         uint64_t p0 = (uint64_t)0xD2511F53 * c0, p1 = (uint64_t)0xCD9E8D57 * c2;
         uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
@@ -36,6 +37,7 @@ static double uniform_double(uint32_t high, uint32_t low)
 
 double reel_generator_uniform(reel_generator *generator)
 {
+    if (!generator) return NAN;
     uint32_t word[4];
     reel_philox(generator->seed, generator->offset++, word);
     return uniform_double(word[0], word[1]);
@@ -43,7 +45,7 @@ double reel_generator_uniform(reel_generator *generator)
 
 int64_t reel_generator_below(reel_generator *generator, int64_t n)
 {
-    if (n <= 1) return 0;
+    if (n <= 1 || !generator) return 0;
     /* Rejection keeps every number equally likely. */
     uint64_t range = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % range;
     for (;;) {
@@ -66,6 +68,7 @@ static void normal_pair(double u, double v, double pair[2])
 
 double reel_generator_normal(reel_generator *generator)
 {
+    if (!generator) return NAN;
     uint32_t word[4];
     double pair[2];
     reel_philox(generator->seed, generator->offset++, word);

@@ -19,7 +19,8 @@ REEL_API reel_generator *reel_ctx_generator(reel_ctx *ctx);
 /* Four words of block `block` of the stream. */
 REEL_API void reel_philox(uint64_t seed, uint64_t block, uint32_t word[4]);
 
-/* Single draws, for shuffles and augmentation: uniform in [0, 1), integer in [0, n), standard normal. */
+/* Single draws, for shuffles and augmentation: uniform in [0, 1), integer in [0, n), standard normal. Without a generator
+ * (NULL): NaN, 0, NaN. */
 REEL_API double reel_generator_uniform(reel_generator *generator);
 REEL_API int64_t reel_generator_below(reel_generator *generator, int64_t n);
 REEL_API double reel_generator_normal(reel_generator *generator);

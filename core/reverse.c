@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reverse: walks the tape backwards from some outputs and records the cotangent ops on the same tape.
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -278,7 +279,7 @@ static bool check_ends(reel_ctx *ctx, reel_tensor *const *outputs, int n_outputs
 
 static bool none(reel_tensor **grads, int n)
 {
-    for (int i = 0; i < n; i++) grads[i] = NULL;
+    for (int i = 0; grads && i < n; i++) grads[i] = NULL;
     return n <= 0;
 }
 
@@ -286,9 +287,11 @@ bool reel_grad(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *i
                reel_tensor *const *cotangents, reel_tensor **grads)
 {
     reel_ctx *ctx = NULL;
-    for (int k = 0; k < n_outputs && !ctx; k++) ctx = reel_ctx_of(outputs[k]);
-    for (int i = 0; i < n_inputs && !ctx; i++) ctx = reel_ctx_of(inputs[i]);
-    if (!ctx || n_outputs <= 0 || n_inputs <= 0 || !check_ends(ctx, outputs, n_outputs, inputs, n_inputs) || !begin(ctx, "grad"))
+    for (int k = 0; outputs && k < n_outputs && !ctx; k++) ctx = reel_ctx_of(outputs[k]);
+    for (int i = 0; inputs && i < n_inputs && !ctx; i++) ctx = reel_ctx_of(inputs[i]);
+    if (!ctx || n_outputs <= 0 || n_inputs <= 0 || !reel_given_list(ctx, "grad", "outputs", outputs, n_outputs) ||
+        !reel_given_list(ctx, "grad", "inputs", inputs, n_inputs) ||
+        !reel_given_list(ctx, "grad", "gradients", grads, n_inputs) || !check_ends(ctx, outputs, n_outputs, inputs, n_inputs) || !begin(ctx, "grad"))
         return none(grads, n_inputs);
     walk w = { .ctx = ctx };
     for (int i = 0; i < n_inputs; i++) inputs[i]->wanted = true;

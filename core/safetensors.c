@@ -6,6 +6,7 @@
 #include <reel/core/encoding.h>
 #include <reel/core/exec.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/core/safetensors.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,7 +305,7 @@ reel_tensor *reel_safetensors_tensor(reel_safetensors *file, int i)
 
 reel_tensor *reel_safetensors_read(reel_safetensors *file, const char *name)
 {
-    if (!file || reel_ctx_error(file->reader.ctx)) return NULL;
+    if (!file || reel_ctx_error(file->reader.ctx) || !reel_given(file->reader.ctx, "safetensors_read", "name", name)) return NULL;
     int i = reel_safetensors_find(file, name);
     if (i >= 0) return reel_safetensors_tensor(file, i);
     return reel_fail(file->reader.ctx, REEL_ERROR_IO, "%s: has no tensor \"%s\"", file->reader.path, name);
@@ -369,6 +370,10 @@ static json_t *make_header(reel_ctx *ctx, const char *path, const reel_named *te
     bool ok = header && texts;
     if (!ok) reel_fail(ctx, REEL_ERROR_MEMORY, "no memory for the header of %s", path);
     for (int i = 0; ok && i < metadata_count; i++) {
+        if (!metadata[i].key || !metadata[i].value) {
+            ok = reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: text %d of the metadata has no %s", path, i, metadata[i].key ? "value" : "key");
+            break;
+        }
         ok = json_object_set_new(texts, metadata[i].key, json_string(metadata[i].value)) == 0;
         if (!ok) reel_fail(ctx, REEL_ERROR_VALUE, "%s: the metadata \"%s\" is not UTF-8", path, metadata[i].key);
     }
@@ -422,6 +427,10 @@ bool reel_safetensors_save(reel_ctx *ctx, const char *path, const reel_named *te
 {
     if (reel_ctx_error(ctx)) return false;
     if (!path) return reel_fail(ctx, REEL_ERROR_IO, "no path was given for a file to write");
+    if (!reel_given_list(ctx, "safetensors_save", "tensors", tensors, count) ||
+        !reel_given_list(ctx, "safetensors_save", "texts", metadata, metadata_count)) {
+        return false;
+    }
     for (int i = 0; i < count; i++) {
         if (!tensors[i].tensor || !tensors[i].name) {
             return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: tensor %d to be saved has no %s", path, i,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/core/safetensors.h>
 #include <reel/core/store.h>
 #include <stdarg.h>
@@ -134,7 +135,7 @@ bool reel_store_put(reel_store *store, const char *prefix, const char *name, ree
 
 bool reel_store_put_doubles(reel_store *store, const char *prefix, const char *name, const double *data, int64_t n)
 {
-    if (!may_put(store, name)) return false;
+    if (!may_put(store, name) || !reel_given_list(store->ctx, "store_put_doubles", "numbers", data, n)) return false;
     double *copy = reel_host_alloc(store->ctx, (size_t)n, sizeof *copy);
     if (!copy) return false;
     if (n) memcpy(copy, data, (size_t)n * sizeof *copy);
@@ -143,7 +144,7 @@ bool reel_store_put_doubles(reel_store *store, const char *prefix, const char *n
 
 bool reel_store_put_text(reel_store *store, const char *prefix, const char *name, const char *format, ...)
 {
-    if (!may_put(store, name)) return false;
+    if (!may_put(store, name) || !reel_given(store->ctx, "store_put_text", "format", format)) return false;
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
@@ -237,7 +238,7 @@ const char *reel_store_text(const reel_store *store, const char *prefix, const c
 bool reel_store_int(const reel_store *store, const char *prefix, const char *name, int64_t *value)
 {
     const char *text = reel_store_text(store, prefix, name);
-    if (!text) return false;
+    if (!text || !reel_given(store->ctx, "store_int", "place for the value", value)) return false;
     char *end;
     errno = 0;
     long long number = strtoll(text, &end, 10);
@@ -252,7 +253,7 @@ bool reel_store_int(const reel_store *store, const char *prefix, const char *nam
 bool reel_store_double(const reel_store *store, const char *prefix, const char *name, double *value)
 {
     const char *text = reel_store_text(store, prefix, name);
-    if (!text) return false;
+    if (!text || !reel_given(store->ctx, "store_double", "place for the value", value)) return false;
     char *end;
     errno = 0;
     unsigned long long bits = strtoull(text, &end, 16);
@@ -267,7 +268,7 @@ bool reel_store_double(const reel_store *store, const char *prefix, const char *
 
 bool reel_store_get_into(const reel_store *store, const char *prefix, const char *name, reel_tensor *x)
 {
-    if (!x || !store) return false;
+    if (!store || !reel_given(store->ctx, "store_get_into", "tensor", x)) return false;
     bool ok = false;
     REEL_SCOPE(store->ctx)
     {
@@ -288,7 +289,7 @@ bool reel_store_get_into(const reel_store *store, const char *prefix, const char
 
 bool reel_store_doubles(const reel_store *store, const char *prefix, const char *name, double *to, int64_t n)
 {
-    if (!store) return false;
+    if (!store || !reel_given_list(store->ctx, "store_doubles", "numbers", to, n)) return false;
     bool ok = false;
     REEL_SCOPE(store->ctx)
     {

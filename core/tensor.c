@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Tensors: storage, creators, what they are, their values.
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 #include <math.h>
 #include <string.h>
 
@@ -152,7 +153,7 @@ const int64_t *reel_strides_of(const reel_tensor *x) { return x ? x->strides : N
 bool reel_eval_all(reel_tensor *const *x, int count)
 {
     reel_ctx *ctx = NULL;
-    for (int i = 0; i < count && !ctx; i++) ctx = reel_ctx_of(x[i]);
+    for (int i = 0; x && i < count && !ctx; i++) ctx = reel_ctx_of(x[i]);
     if (!ctx) return count <= 0;
     bool ready = true;
     for (int i = 0; i < count; i++) {
@@ -217,6 +218,7 @@ bool reel_copy_out(reel_tensor *x, void *to, size_t bytes)
     if (bytes != have)
         return reel_fail(x->ctx, REEL_ERROR_SHAPE, "copy_out: the tensor has %zu bytes, but %zu were asked for", have,
                          bytes) != NULL;
+    if (bytes && !reel_given(x->ctx, "copy_out", "memory to copy to", to)) return false;
     if (bytes) memcpy(to, data, bytes);
     return true;
 }

@@ -10,13 +10,13 @@
 
 static bool none(reel_tensor **results, int n)
 {
-    for (int i = 0; i < n; i++) results[i] = NULL;
+    for (int i = 0; results && i < n; i++) results[i] = NULL;
     return false;
 }
 
 static reel_ctx *ctx_of_any(reel_tensor *const *xs, int n)
 {
-    for (int i = 0; i < n; i++)
+    for (int i = 0; xs && i < n; i++)
         if (xs[i]) return reel_ctx_of(xs[i]);
     return NULL;
 }
@@ -65,7 +65,13 @@ bool reel_jvp(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *in
               reel_tensor *const *tangents, reel_tensor **products)
 {
     reel_ctx *ctx = ctx_of_any(outputs, n_outputs);
-    if (!ctx || reel_ctx_error(ctx) || n_outputs < 1 || n_inputs < 1) return none(products, n_outputs);
+    if (!ctx) ctx = ctx_of_any(inputs, n_inputs);
+    if (!ctx || reel_ctx_error(ctx) || n_outputs < 1 || n_inputs < 1 ||
+        !reel_given_list(ctx, "jvp", "outputs", outputs, n_outputs) ||
+        !reel_given_list(ctx, "jvp", "inputs", inputs, n_inputs) ||
+        !reel_given_list(ctx, "jvp", "tangents", tangents, n_inputs) ||
+        !reel_given_list(ctx, "jvp", "products", products, n_outputs))
+        return none(products, n_outputs);
     size_t slots = (size_t)n_outputs + 2 * (size_t)n_inputs;
     reel_tensor **memory = calloc(slots, sizeof *memory);
     bool done = false;
@@ -85,7 +91,10 @@ bool reel_hvp(reel_tensor *y, reel_tensor *const *inputs, int n_inputs, reel_ten
               reel_tensor **products)
 {
     reel_ctx *ctx = y ? reel_ctx_of(y) : ctx_of_any(inputs, n_inputs);
-    if (!ctx || reel_ctx_error(ctx) || n_inputs < 1) return none(products, n_inputs);
+    if (!ctx || reel_ctx_error(ctx) || n_inputs < 1 || !reel_given_list(ctx, "hvp", "inputs", inputs, n_inputs) ||
+        !reel_given_list(ctx, "hvp", "vectors", vectors, n_inputs) ||
+        !reel_given_list(ctx, "hvp", "products", products, n_inputs))
+        return none(products, n_inputs);
     reel_tensor **grads = NULL;
     if (y && reel_numel(y) != 1)
         reel_fail(ctx, REEL_ERROR_SHAPE, "hvp: y must have one element, but has %lld", (long long)reel_numel(y));

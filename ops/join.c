@@ -194,6 +194,7 @@ int reel_unbind(reel_tensor *x, int dim, reel_tensor **out, int capacity)
     if (axis < 0) return -1;
     int64_t n = reel_size(x, axis);
     if (n > capacity) return too_many("unbind", x, n, capacity);
+    if (!reel_given_list(reel_ctx_of(x), "unbind", "parts", out, n)) return -1;
     for (int64_t i = 0; i < n; i++)
         if (!(out[i] = reel_select(x, axis, i))) return -1;
     return (int)n;
@@ -205,6 +206,7 @@ static int pieces(const char *name, reel_tensor *x, int64_t count, int64_t size,
 {
     int64_t n = reel_size(x, axis);
     if (count > capacity) return too_many(name, x, count, capacity);
+    if (!reel_given_list(reel_ctx_of(x), name, "parts", out, count)) return -1;
     for (int64_t i = 0; i < count; i++) {
         int64_t left = n - i * size;
         if (!(out[i] = reel_narrow(x, axis, i * size, left < size ? left : size))) return -1;
@@ -228,7 +230,9 @@ int reel_split(reel_tensor *x, int64_t size, int dim, reel_tensor **out, int cap
 int reel_split_sizes(reel_tensor *x, const int64_t *sizes, int n, int dim, reel_tensor **out)
 {
     int axis = axis_to_part("split", x, dim);
-    if (axis < 0) return -1;
+    if (axis < 0 || !reel_given_list(reel_ctx_of(x), "split", "sizes", sizes, n) ||
+        !reel_given_list(reel_ctx_of(x), "split", "parts", out, n))
+        return -1;
     int64_t left = reel_size(x, axis), at = 0;
     bool fits = true;
     for (int i = 0; i < n && fits; i++) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Ops on whole tensors that move elements: roll, tile, repeat, tril, triu.
+#include <reel/core/operands.h>
 #include <reel/ops/axes.h>
 #include <reel/ops/copy.h>
 #include <reel/ops/shape.h>
@@ -92,6 +93,7 @@ const reel_op reel_op_roll = {
 reel_tensor *reel_roll(reel_tensor *x, const int64_t *shifts, reel_dims dims)
 {
     roll_attrs attrs;
+    if (!x || !reel_given(reel_ctx_of(x), "roll", "list of shifts", shifts)) return NULL;
     memset(&attrs, 0, sizeof attrs);
     attrs.dims = reel_dims_clean(dims);
     int count = attrs.dims.count > REEL_MAX_DIMS ? 0 : attrs.dims.count; /* so many are refused */

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <jansson.h>
 #include <math.h>
+#include <reel/core/operands.h>
 #include <reel/ops/table.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,11 +293,16 @@ static void name_the_op(reel_ctx *ctx, const char *name)
 int reel_call_function(reel_ctx *ctx, const reel_function *function, const reel_named *inputs, int n_inputs,
                        const char *attrs_json, reel_tensor **outputs, int capacity)
 {
-    if (!ctx || reel_ctx_error(ctx) || !function) return -1;
+    if (!ctx || reel_ctx_error(ctx) || !reel_given(ctx, "call_function", "row of the op", function)) return -1;
+    if (!reel_given(ctx, "call_function", "name in the op's row", function->name) ||
+        !reel_given(ctx, function->name, "function to call in the op's row", (const void *)(uintptr_t)function->call) ||
+        !reel_given_list(ctx, function->name, "operands", inputs, n_inputs) ||
+        (capacity > 0 && !reel_given_list(ctx, function->name, "outputs", outputs, capacity)))
+        return -1;
     int fixed = 0;
     for (reel_param param; reel_function_input(function, fixed, &param);) fixed++;
     reel_call_args args = { .ctx = ctx, .function = function, .attrs = json_object() };
-    args.in = calloc((size_t)fixed + (size_t)(n_inputs > 0 ? n_inputs : 0) + 1, sizeof *args.in);
+    args.in = calloc((size_t)fixed + (size_t)n_inputs + 1, sizeof *args.in);
     int count = -1;
     if (!args.in || !args.attrs)
         out_of_memory(&args);
@@ -340,7 +346,7 @@ static const json_t *attr(const reel_call_args *args, const char *name)
     const json_t *json = json_object_get(args->attrs, name);
     if (!json)
         reel_fail(args->ctx, REEL_ERROR_VALUE, "%s: the op's row does not list attribute '%s'", args->function->name,
-                  name);
+                  name ? name : "(NULL)");
     return json;
 }
 
@@ -381,7 +387,7 @@ static int list_size(const reel_call_args *args, const char *name, const json_t 
     if (!json) return -1;
     if (json_is_null(json)) return 0;
     size_t count = json_is_array(json) ? json_array_size(json) : 1;
-    if (count <= (size_t)capacity) return (int)count;
+    if (count <= (size_t)(capacity > 0 ? capacity : 0)) return (int)count;
     reel_fail(args->ctx, REEL_ERROR_VALUE, "%s: attribute '%s' has %zu numbers, but at most %d can be",
               args->function->name, name, count, capacity);
     return -1;
@@ -391,6 +397,7 @@ int reel_args_ints(const reel_call_args *args, const char *name, int64_t *values
 {
     const json_t *json = attr(args, name);
     int count = list_size(args, name, json, capacity);
+    if (count > 0 && !reel_given(args->ctx, args->function->name, "place for the numbers", values)) return -1;
     for (int i = 0; i < count; i++) {
         const json_t *item = json_is_array(json) ? json_array_get(json, (size_t)i) : json;
         values[i] = json_is_null(item) ? REEL_ARGS_NULL : json_integer_value(item);
@@ -402,6 +409,7 @@ int reel_args_floats(const reel_call_args *args, const char *name, double *value
 {
     const json_t *json = attr(args, name);
     int count = list_size(args, name, json, capacity);
+    if (count > 0 && !reel_given(args->ctx, args->function->name, "place for the numbers", values)) return -1;
     for (int i = 0; i < count; i++)
         values[i] = json_float(json_is_array(json) ? json_array_get(json, (size_t)i) : json);
     return count;
@@ -411,6 +419,7 @@ int reel_args_choice(const reel_call_args *args, const char *name, const char *c
 {
     const char *text = reel_args_string(args, name);
     int index = 0;
+    if (!reel_given(args->ctx, args->function->name, "list of choices", choices)) return -1;
     for (const char *at = choices; text && *at; index++) {
         size_t length = strcspn(at, " ");
         if (strlen(text) == length && !strncmp(text, at, length)) return index;

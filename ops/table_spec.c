@@ -28,6 +28,7 @@ static void copy(char to[REEL_PARAM_TEXT], const char *from, size_t length)
 bool reel_function_input(const reel_function *function, int i, reel_param *param)
 {
     const char *word;
+    if (!function || !param) return false;
     size_t length = word_at(function->inputs, i, &word);
     *param = (reel_param) { .optional = false };
     if (!length) return false;
@@ -41,6 +42,7 @@ bool reel_function_input(const reel_function *function, int i, reel_param *param
 bool reel_function_attr(const reel_function *function, int i, reel_param *param)
 {
     const char *word;
+    if (!function || !param) return false;
     size_t length = word_at(function->attrs, i, &word);
     *param = (reel_param) { .optional = false };
     if (!length) return false;
