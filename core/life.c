@@ -177,6 +177,13 @@ void reel_tensor_cut(reel_tensor *x)
     reel_node_release(node);
 }
 
+/* Memory that stays anyway. A view of it keeps it, and with it the count of its overwrites. */
+static bool views_leaf(const reel_tensor *x)
+{
+    while (x->producer && x->producer->op->flags & REEL_OP_VIEW) x = x->producer->tensors[0];
+    return !x->producer;
+}
+
 void reel_tensor_settle_value(reel_tensor *x)
 {
     reel_node *node = x->producer;
@@ -185,7 +192,7 @@ void reel_tensor_settle_value(reel_tensor *x)
                 (x->handle >= 0 && (ctx->eager || x->numel * (int64_t)reel_dtype_size((reel_dtype)x->dtype) <= REEL_KEEP_BYTES));
     if (keep) {
         if (!node->requires_grad) reel_tensor_cut(x);
-    } else if (x->grad_uses == 0) {
+    } else if (x->grad_uses == 0 && !views_leaf(x)) {
         reel_storage_unref(ctx, x->storage);
         x->storage = NULL;
     }

@@ -174,6 +174,35 @@ Test(reverse, reads_the_value_of_its_time_around_an_overwrite)
     cr_assert_eq(reel_item(before), 4);
 }
 
+/* y = v v, v a view of the parameter whose name is gone: a second backward pass reads v anew, around an overwrite. */
+static void trains_through_a_view(bool eager)
+{
+    reel_ctx *c = reel_ctx_new(&(reel_ctx_opts) { .eager = eager });
+    reel_tensor *x = reel_set_requires_grad(reel_doubles(c, REEL_SHAPE(2), (double[]) { 1, 2 }), true);
+    double want[2] = { 1, 2 };
+    for (int step = 0; step < 3; step++)
+        REEL_SCOPE(c)
+        {
+            reel_tensor *view = reel_flatten(x, 0, -1), *y = reel_mul(view, view);
+            reel_free(view);
+            cr_assert(reel_backward(reel_sum(y, REEL_ALL_DIMS, false)));
+            cr_assert(reel_eval(reel_grad_of(x)));
+            cr_assert(reel_backward(reel_sum(reel_square(y), REEL_ALL_DIMS, false)));
+            reel_assign(x, reel_sub(reel_detach(x), reel_mul_scalar(reel_grad_of(x), 0.01)));
+            reel_clear_grad(x);
+            for (int i = 0; i < 2; i++) want[i] -= 0.01 * (2 * want[i] + 4 * want[i] * want[i] * want[i]);
+        }
+    cr_assert_eq(reel_ctx_error(c), REEL_OK, "%s", reel_ctx_error_message(c));
+    for (int i = 0; i < 2; i++) cr_assert_float_eq(reel_data_f64(x)[i], want[i], 1e-12);
+    reel_ctx_free(c);
+}
+
+Test(reverse, goes_twice_through_a_view_of_a_parameter_in_training)
+{
+    trains_through_a_view(false);
+    trains_through_a_view(true);
+}
+
 Test(reverse, says_so_when_its_value_has_been_overwritten)
 {
     reel_tensor *x = variable(2), *y = reel_mul(x, x);
