@@ -20,12 +20,11 @@ static const char *const difference_names[] = { "mse_loss", "l1_loss", "smooth_l
 static reel_tensor *of_difference(difference kind, reel_tensor *d, double knee)
 {
     if (kind == SQUARED) return reel_square(d);
-    reel_tensor *a = reel_abs(d);
-    if (kind == ABSOLUTE || (kind == SMOOTH && knee == 0)) return a;
-    reel_tensor *near = reel_mul_scalar(reel_square(d), kind == SMOOTH ? 0.5 / knee : 0.5);
-    reel_tensor *far = reel_sub_scalar(a, 0.5 * knee);
-    if (kind == HUBER) far = reel_mul_scalar(far, knee);
-    return reel_where(reel_lt_scalar(a, knee), near, far);
+    if (kind == ABSOLUTE || (kind == SMOOTH && knee == 0)) return reel_abs(d);
+    /* c (d - c / 2) with d cut to c: d^2 / 2 near 0, knee (|d| - knee / 2) beyond. Its slope is c for infinite d too. */
+    reel_tensor *cut = reel_hardtanh(d, -knee, knee);
+    reel_tensor *loss = reel_mul(cut, reel_sub(d, reel_mul_scalar(cut, 0.5)));
+    return kind == SMOOTH ? reel_div_scalar(loss, knee) : loss;
 }
 
 static reel_tensor *difference_loss(difference kind, reel_tensor *input, reel_tensor *target, double knee,

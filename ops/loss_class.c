@@ -235,7 +235,7 @@ static bool play_losses(class_job *job, const reel_buffer *loss, const reel_buff
         sum += job->totals[2 * i];
         weights += job->totals[2 * i + 1];
     }
-    put(total->data, job->dtype, 0, weights);
+    put(total->data, job->dtype, 0, weights != 0 ? weights : 1); /* the gradient's: 0 of any order where none counts */
     if (!job->losses)
         put(loss->data, job->dtype, 0, job->attrs->reduction == REEL_REDUCTION_MEAN ? sum / weights : sum);
     return true;

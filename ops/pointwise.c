@@ -111,10 +111,10 @@ static bool vjp_fmod(reel_vjp *vjp)
 }
 
 /* The quotient in floor mode is what the remainder leaves, which no rounding of a / b can lift to the next whole number
- * (1 // 0.1 is 9, as Python has it). */
+ * (1 // 0.1 is 9, as Python has it). Of infinite b it is 0, or -1 where the signs differ: there a / b is 0 already. */
 static reel_tensor *floor_of_floats(reel_tensor *a, reel_tensor *b)
 {
-    reel_tensor *plain = reel_floor(reel_div(a, b));
+    reel_tensor *plain = reel_sub(reel_floor(reel_div(a, b)), reel_lt_scalar(reel_mul(a, b), 0));
     reel_tensor *whole = reel_round(reel_div(reel_sub(a, reel_remainder(a, b)), b));
     return reel_where(reel_logical_or(reel_eq_scalar(b, 0), reel_isinf(b)), plain, whole);
 }

@@ -166,8 +166,12 @@ Test(cross_entropy, passes_over_the_ignored_class_even_outside_the_range)
     cr_assert_eq(reel_data_f64(g)[2], 0);
     loss = reel_cross_entropy(x, reel_longs(ctx, REEL_SHAPE(2), (int64_t[]) { -100, -100 }), NULL);
     cr_assert(isnan(item_of(loss)), "a mean of nothing");
-    cr_assert(reel_grad(&loss, 1, &x, 1, NULL, &g));
+    reel_tensor *cot = reel_set_requires_grad(reel_scalar(ctx, REEL_F64, 3), true), *both[] = { x, cot }, *second[2];
+    cr_assert(reel_grad(&loss, 1, &x, 1, &cot, &g));
     cr_assert_eq(reel_data_f64(g)[0], 0);
+    cr_assert(reel_grad(&g, 1, both, 2, NULL, second));
+    for (int i = 0; i < 4; i++) cr_assert_eq(reel_data_f64(second[0])[i], 0);
+    cr_assert_eq(item_of(second[1]), 0);
     sound(ctx);
     reel_ctx_free(ctx);
 }
@@ -274,6 +278,25 @@ Test(loss, follows_its_formula)
     reel_loss_opts sum = { .reduction = REEL_REDUCTION_SUM }, none = { .reduction = REEL_REDUCTION_NONE };
     cr_assert_float_eq(item_of(reel_mse_loss(a, b, &sum)), 3 * square, 1e-13);
     cr_assert_eq(reel_numel(reel_mse_loss(a, b, &none)), 3);
+    sound(ctx);
+    reel_ctx_free(ctx);
+}
+
+Test(loss, of_infinite_differences_has_the_slope_of_large_ones)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *x = reel_doubles(ctx, REEL_SHAPE(6), (double[]) { INFINITY, -INFINITY, 3, 2, -1, 0 }), *loss[2], *g[2];
+    reel_tensor *zero = reel_zeros_like(reel_set_requires_grad(x, true));
+    loss[0] = reel_huber_loss(x, zero, &(reel_huber_opts) { .delta = 2, .reduction = REEL_REDUCTION_NONE });
+    loss[1] = reel_smooth_l1_loss(x, zero, &(reel_smooth_l1_opts) { .beta = 2, .reduction = REEL_REDUCTION_NONE });
+    static const double slope[] = { 2, -2, 2, 2, -1, 0 }, value[] = { INFINITY, INFINITY, 4, 2, 0.5, 0 };
+    for (int k = 0; k < 2; k++) {
+        cr_assert(reel_grad(&loss[k], 1, &x, 1, NULL, &g[k]));
+        for (int i = 0; i < 6; i++) {
+            cr_assert_eq(reel_data_f64(loss[k])[i], value[i] / (k + 1), "%d %d: %g", k, i, reel_data_f64(loss[k])[i]);
+            cr_assert_eq(reel_data_f64(g[k])[i], slope[i] / (k + 1), "%d %d: %g", k, i, reel_data_f64(g[k])[i]);
+        }
+    }
     sound(ctx);
     reel_ctx_free(ctx);
 }

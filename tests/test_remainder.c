@@ -51,6 +51,24 @@ Test(remainder, of_floats_is_exact)
     }
 }
 
+Test(remainder, floored_quotients_of_infinite_divisors_are_pythons)
+{
+    static const double x[] = { 1, -1, 1e-300, -1e-300, 0, 7, -7, INFINITY }, want[] = { 0, -1, -1, 0, 0, 69, -70, NAN };
+    static const double by[] = { INFINITY, INFINITY, -INFINITY, -INFINITY, -INFINITY, 0.1, 0.1, INFINITY };
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    reel_tensor *a = reel_doubles(ctx, REEL_SHAPE(8), x), *b = reel_doubles(ctx, REEL_SHAPE(8), by), *slope;
+    reel_set_requires_grad(b, true);
+    reel_tensor *rest = reel_remainder(a, b);
+    const double *got = reel_data_f64(divided(a, b, "floor"));
+    cr_assert(got && reel_grad(&rest, 1, &b, 1, NULL, &slope));
+    for (int i = 0; i < 8; i++) {
+        cr_assert(got[i] == want[i] || (isnan(got[i]) && isnan(want[i])), "%g // %g is %g", x[i], by[i], got[i]);
+        cr_assert(isnan(want[i]) || reel_data_f64(slope)[i] == -want[i]);
+    }
+    sound(ctx);
+    reel_ctx_free(ctx);
+}
+
 Test(remainder, of_integers_is_c_s_and_python_s)
 {
     enum { N = 20000 };
