@@ -4,6 +4,7 @@
 #include <math.h>
 #include <reel/core/exec.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/nn/augment.h>
 #include <reel/ops/conv.h>
 #include <reel/ops/pointwise.h>
@@ -160,7 +161,7 @@ reel_tensor *reel_augment(reel_tensor *x, const reel_augment_opts *opts, reel_ge
 
 bool reel_augment_batch(void *opts, reel_ctx *ctx, reel_batch *batch, reel_generator *generator)
 {
-    (void)ctx;
+    if (!reel_given(ctx, "augment_batch", "batch", batch)) return false;
     reel_tensor *y = reel_augment(batch->field[0], opts, generator);
     if (y) batch->field[0] = y;
     return y != NULL;

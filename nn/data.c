@@ -4,6 +4,7 @@
 #include <math.h>
 #include <reel/core/exec.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/nn/data_internal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +75,12 @@ const char *reel_dataset_class_name(const reel_dataset *data, int64_t label)
 bool reel_dataset_read(const reel_dataset *data, reel_ctx *ctx, int64_t index, reel_generator *generator,
                        void *const *fields)
 {
-    if (!data || reel_ctx_error(ctx)) return false;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_read", "data set", data) ||
+        !reel_given_list(ctx, "dataset_read", "fields", fields, data->n_fields)) {
+        return false;
+    }
+    for (int k = 0; k < data->n_fields; k++)
+        if (data->bytes[k] && !reel_given(ctx, "dataset_read", "memory for a field", fields[k])) return false;
     if (index < 0 || index >= data->count) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no sample %" PRId64 " of %" PRId64, index,
                          data->count);
@@ -84,7 +90,10 @@ bool reel_dataset_read(const reel_dataset *data, reel_ctx *ctx, int64_t index, r
 
 bool reel_dataset_tensors(const reel_dataset *data, reel_ctx *ctx, int64_t start, int64_t count, reel_tensor **fields)
 {
-    if (!data || reel_ctx_error(ctx)) return false;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_tensors", "data set", data) ||
+        !reel_given_list(ctx, "dataset_tensors", "fields", fields, data->n_fields)) {
+        return false;
+    }
     if (start < 0 || count < 0 || start > data->count - count) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there are no samples %" PRId64 " to %" PRId64 " of %" PRId64,
                          start, start + count, data->count);
@@ -143,7 +152,7 @@ static const reel_dataset_kind user_kind = { read_user, NULL, release_user };
 
 reel_dataset *reel_dataset_new(reel_ctx *ctx, const reel_source *source)
 {
-    if (reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_new", "source", source)) return NULL;
     if (!source->read) return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no function to read samples");
     user_set *set = reel_host_alloc(ctx, 1, sizeof *set);
     if (!set) return NULL;
@@ -209,7 +218,10 @@ reel_dataset *reel_dataset_from_blocks(reel_ctx *ctx, int64_t count, const reel_
 reel_dataset *reel_dataset_from_memory(reel_ctx *ctx, int64_t count, const reel_field *fields, const void *const *data,
                                        int n_fields)
 {
-    if (reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given_list(ctx, "dataset_from_memory", "fields", fields, n_fields) ||
+        !reel_given_list(ctx, "dataset_from_memory", "memories", data, n_fields)) {
+        return NULL;
+    }
     for (int k = 0; k < n_fields; k++)
         if (!data[k] && count > 0)
             return reel_fail(ctx, REEL_ERROR_VALUE, "data set: the memory of field %d is NULL", k);
@@ -218,8 +230,8 @@ reel_dataset *reel_dataset_from_memory(reel_ctx *ctx, int64_t count, const reel_
 
 reel_dataset *reel_dataset_from_tensors(reel_tensor *const *fields, int n_fields)
 {
-    reel_ctx *ctx = n_fields > 0 ? reel_ctx_of(fields[0]) : NULL;
-    if (!ctx || reel_ctx_error(ctx)) return NULL;
+    if (!fields || !reel_operands("dataset_from_tensors", fields, n_fields)) return NULL;
+    reel_ctx *ctx = reel_ctx_of(fields[0]);
     reel_field field[REEL_MAX_FIELDS];
     void *block[REEL_MAX_FIELDS] = { NULL };
     char text[REEL_SHAPE_TEXT];
@@ -229,12 +241,12 @@ reel_dataset *reel_dataset_from_tensors(reel_tensor *const *fields, int n_fields
     for (int k = 0; ok && k < n_fields; k++) {
         reel_tensor *x = fields[k];
         reel_shape shape = reel_shape_of(x);
-        ok = x && shape.ndim > 0 && shape.dim[0] == count;
-        if (x && !ok) {
+        ok = shape.ndim > 0 && shape.dim[0] == count;
+        if (!ok) {
             reel_fail(ctx, REEL_ERROR_SHAPE, "data set: field %d is %s, and axis 0 should count %" PRId64 " samples", k,
                       reel_shape_format(shape, text), count);
+            break;
         }
-        if (!ok) break;
         field[k] = (reel_field) { .dtype = reel_dtype_of(x), .shape = { .ndim = shape.ndim - 1 } };
         memcpy(field[k].shape.dim, shape.dim + 1, (size_t)(shape.ndim - 1) * sizeof *shape.dim);
         size_t bytes = (size_t)reel_numel(x) * reel_dtype_size(reel_dtype_of(x));
@@ -295,7 +307,7 @@ static reel_dataset *new_part(reel_ctx *ctx, reel_dataset *base, int64_t start, 
 
 reel_dataset *reel_dataset_slice(reel_ctx *ctx, reel_dataset *data, int64_t start, int64_t end)
 {
-    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_slice", "data set", data)) return NULL;
     int64_t from = start < 0 ? start + data->count : start, to = end < 0 ? end + data->count : end;
     if (from < 0 || to > data->count || from > to) {
         return reel_fail(ctx, REEL_ERROR_VALUE,
@@ -307,8 +319,9 @@ reel_dataset *reel_dataset_slice(reel_ctx *ctx, reel_dataset *data, int64_t star
 
 reel_dataset *reel_dataset_subset(reel_ctx *ctx, reel_dataset *data, const int64_t *index, int64_t count)
 {
-    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_subset", "data set", data)) return NULL;
     if (count < 0) return reel_fail(ctx, REEL_ERROR_VALUE, "data set: a part of %" PRId64 " samples", count);
+    if (!reel_given_list(ctx, "dataset_subset", "samples", index, count)) return NULL;
     for (int64_t i = 0; i < count; i++) {
         if (index[i] < 0 || index[i] >= data->count) {
             return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no sample %" PRId64 " of %" PRId64, index[i],
@@ -323,7 +336,7 @@ reel_dataset *reel_dataset_subset(reel_ctx *ctx, reel_dataset *data, const int64
 
 reel_dataset *reel_dataset_shard(reel_ctx *ctx, reel_dataset *data, int64_t share, int64_t shares)
 {
-    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_shard", "data set", data)) return NULL;
     if (share < 0 || share >= shares || data->count == 0) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no share %" PRId64 " of %" PRId64 " of %" PRId64 " samples",
                          share, shares, data->count);
@@ -337,7 +350,7 @@ reel_dataset *reel_dataset_shard(reel_ctx *ctx, reel_dataset *data, int64_t shar
 
 reel_dataset *reel_dataset_shuffled(reel_ctx *ctx, reel_dataset *data, reel_generator *generator)
 {
-    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_shuffled", "data set", data)) return NULL;
     if (!generator) generator = reel_ctx_generator(ctx);
     int64_t *index = reel_host_alloc(ctx, (size_t)data->count, sizeof *index);
     if (!index) return NULL;
@@ -347,8 +360,8 @@ reel_dataset *reel_dataset_shuffled(reel_ctx *ctx, reel_dataset *data, reel_gene
 
 void reel_shuffle(int64_t *index, int64_t count, reel_generator *generator)
 {
-    for (int64_t i = 0; i < count; i++) {
-        int64_t j = reel_generator_below(generator, i + 1);
+    for (int64_t i = 0; index && i < count; i++) {
+        int64_t j = generator ? reel_generator_below(generator, i + 1) : i;
         index[i] = index[j]; /* reads itself when j is i: set on the next line */
         index[j] = i;
     }
@@ -356,8 +369,13 @@ void reel_shuffle(int64_t *index, int64_t count, reel_generator *generator)
 
 bool reel_dataset_split(reel_ctx *ctx, reel_dataset *data, double fraction, reel_dataset **first, reel_dataset **rest)
 {
-    *first = *rest = NULL;
-    if (!data || reel_ctx_error(ctx)) return false;
+    if (first) *first = NULL;
+    if (rest) *rest = NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_split", "data set", data) ||
+        !reel_given(ctx, "dataset_split", "place for the first part", first) ||
+        !reel_given(ctx, "dataset_split", "place for the rest", rest)) {
+        return false;
+    }
     if (!(fraction >= 0 && fraction <= 1)) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "data set: a part of %g cannot be split off", fraction);
     }

@@ -77,7 +77,7 @@ REEL_API reel_dataset *reel_dataset_subset(reel_ctx *ctx, reel_dataset *data, co
 /* The share of one of `shares` processes: samples share, share + shares, ..., the first ones once more at the end where the
  * count does not divide, so that all shares are of one size. Error: a share that is not in [0, shares), or no sample. */
 REEL_API reel_dataset *reel_dataset_shard(reel_ctx *ctx, reel_dataset *data, int64_t share, int64_t shares);
-/* 0 to count - 1 in an order drawn from `generator` (Durstenfeld 1964). */
+/* 0 to count - 1 in an order drawn from `generator` (Durstenfeld 1964); in their own order without one (NULL). */
 REEL_API void reel_shuffle(int64_t *index, int64_t count, reel_generator *generator);
 /* All samples in an order drawn from `generator` (NULL: the context's). */
 REEL_API reel_dataset *reel_dataset_shuffled(reel_ctx *ctx, reel_dataset *data, reel_generator *generator);

@@ -9,6 +9,7 @@
 #include <reel/core/file.h>
 #include <reel/core/idx.h>
 #include <reel/core/npy.h>
+#include <reel/core/operands.h>
 #include <reel/core/png.h>
 #include <reel/nn/data_internal.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ static reel_dataset *from_arrays(reel_ctx *ctx, reel_tensor *(*next)(void *sourc
     if (n_fields < 1 || n_fields > REEL_MAX_FIELDS) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "data set: 1 to %d fields, not %d", REEL_MAX_FIELDS, n_fields);
     }
+    if (!reel_given_list(ctx, "data set", "names", names, n_fields)) return NULL;
     reel_dataset *data = NULL;
     REEL_SCOPE(ctx)
     {

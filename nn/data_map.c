@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <reel/core/exec.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/nn/data_internal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ reel_dataset *reel_dataset_normalised(reel_ctx *ctx, reel_dataset *data, int k, 
 {
     static const reel_normalise defaults;
     if (!how) how = &defaults;
-    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_normalised", "data set", data)) return NULL;
     if (k < 0 || k >= data->n_fields || !reel_dtype_is_float(how->dtype)) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "data set: field %d of %d cannot be scaled to %s", k, data->n_fields,
                          reel_dtype_name(how->dtype));
@@ -161,7 +162,10 @@ static const reel_dataset_kind map_kind = { read_map, NULL, release_map };
 reel_dataset *reel_dataset_map(reel_ctx *ctx, reel_dataset *data, const reel_field *fields, int n_fields,
                                reel_sample_map *map, void *user)
 {
-    if (!data || reel_ctx_error(ctx)) return NULL;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "dataset_map", "data set", data) ||
+        !reel_given_list(ctx, "dataset_map", "fields", fields, n_fields)) {
+        return NULL;
+    }
     if (!map) return reel_fail(ctx, REEL_ERROR_VALUE, "data set: there is no function to map samples");
     map_set *set = reel_host_alloc(ctx, 1, sizeof *set);
     if (!set) return NULL;

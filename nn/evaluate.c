@@ -4,6 +4,7 @@
 #include <math.h>
 #include <reel/core/autograd.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/nn/train_internal.h>
 #include <reel/ops/loss.h>
 #include <stdlib.h>
@@ -24,6 +25,17 @@ bool reel_model_complete(const char *what, const reel_model *model, const reel_l
     if (model && model->module && model->forward && data) return true;
     return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %s", what,
                      data ? "the model has no module or no forward function" : "there is no loader (NULL)");
+}
+
+bool reel_metrics_complete(const char *what, reel_ctx *ctx, const reel_metric *metrics, int n)
+{
+    if (n > REEL_MAX_METRICS)
+        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d metrics are more than %d", what, n, REEL_MAX_METRICS);
+    bool ok = reel_given_list(ctx, what, "metrics", metrics, n);
+    for (int i = 0; ok && i < n; i++)
+        if (!metrics[i].name || !metrics[i].update)
+            ok = reel_fail(ctx, REEL_ERROR_VALUE, "%s: a metric has no name or no function", what);
+    return ok;
 }
 
 reel_tensor *reel_model_loss(const reel_model *model, reel_tensor *output, const reel_batch *batch)
@@ -103,10 +115,9 @@ bool reel_evaluate(const reel_model *model, reel_loader *data, const reel_metric
     reel_scores own;
     if (!scores) scores = &own;
     *scores = (reel_scores) { .loss = NAN };
-    if (!reel_model_complete("evaluate", model, data)) return false;
-    if (n_metrics < 0 || n_metrics > REEL_MAX_METRICS) {
-        return reel_fail(reel_loader_ctx(data), REEL_ERROR_VALUE, "evaluate: %d metrics are more than %d", n_metrics,
-                         REEL_MAX_METRICS);
+    if (!reel_model_complete("evaluate", model, data) ||
+        !reel_metrics_complete("evaluate", reel_loader_ctx(data), metrics, n_metrics)) {
+        return false;
     }
     double began = reel_clock();
     evaluation e = { .model = model, .metrics = metrics, .n_metrics = n_metrics };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Initialisers: they overwrite a parameter with constants or draws whose spread fits its fans.
 #include <math.h>
+#include <reel/core/operands.h>
 #include <reel/nn/init.h>
 #include <stdlib.h>
 
@@ -15,8 +16,8 @@ bool reel_fans(const reel_tensor *weight, int64_t *fan_in, int64_t *fan_out)
     }
     int64_t field = 1;
     for (int i = 2; i < shape.ndim; i++) field *= shape.dim[i]; /* part of a numel that fits */
-    *fan_in = shape.dim[1] * field;
-    *fan_out = shape.dim[0] * field;
+    if (fan_in) *fan_in = shape.dim[1] * field;
+    if (fan_out) *fan_out = shape.dim[0] * field;
     return true;
 }
 
@@ -127,8 +128,8 @@ reel_tensor *reel_init_kaiming_normal(reel_tensor *x, const reel_kaiming_opts *o
 
 bool reel_init_default(reel_tensor *weight, reel_tensor *bias, reel_generator *generator)
 {
-    int64_t in, out;
-    if (!reel_fans(weight, &in, &out)) return false;
+    int64_t in;
+    if (!reel_given(reel_ctx_of(bias), "init_default", "weight", weight) || !reel_fans(weight, &in, NULL)) return false;
     double bound = spread(1, (double)in);
     return reel_init_uniform(weight, -bound, bound, generator) &&
            (!bias || reel_init_uniform(bias, -bound, bound, generator));

@@ -7,7 +7,8 @@
 
 REEL_BEGIN
 
-/* For a weight [out, in, k...]: fan_in = in * prod(k), fan_out = out * prod(k). An error below two axes. */
+/* For a weight [out, in, k...]: fan_in = in * prod(k), fan_out = out * prod(k). An error below two axes. A place
+ * may be NULL. */
 REEL_API bool reel_fans(const reel_tensor *weight, int64_t *fan_in, int64_t *fan_out);
 
 /* What an activation does to the spread of what passes, as in PyTorch's calculate_gain. */

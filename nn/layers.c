@@ -44,6 +44,12 @@ static reel_tensor *buffer(reel_module *module, const char *layer, const char *p
     return module && join(module, layer, part, name) ? reel_module_buffer(module, name, shape, dtype, value) : NULL;
 }
 
+/* What a forward gives where there is no layer (NULL), or one whose make has failed. */
+static reel_tensor *no_layer(const char *op, const reel_tensor *x)
+{
+    return reel_fail(reel_ctx_of(x), REEL_ERROR_CONTEXT, "%s: the layer is missing (NULL), or was not made", op);
+}
+
 /* Linear */
 
 reel_linear_layer reel_linear_make(reel_module *module, const char *name, int64_t in, int64_t out,
@@ -57,7 +63,7 @@ reel_linear_layer reel_linear_make(reel_module *module, const char *name, int64_
 
 reel_tensor *reel_linear_forward(const reel_linear_layer *layer, reel_tensor *x)
 {
-    return layer->weight ? reel_linear(x, layer->weight, layer->bias) : NULL;
+    return layer && layer->weight ? reel_linear(x, layer->weight, layer->bias) : no_layer("linear", x);
 }
 
 /* Convolution */
@@ -72,7 +78,7 @@ static reel_conv_layer make_conv(reel_module *module, const char *name, int64_t 
     if (!module || reel_ctx_error(reel_module_ctx(module))) return layer;
     if (groups < 1 || in % groups != 0 || out % groups != 0) {
         reel_fail(reel_module_ctx(module), REEL_ERROR_VALUE,
-                  "convolution layer \"%s\": %lld channels in and %lld out cannot be cut into %lld groups", name,
+                  "convolution layer \"%s\": %lld channels in and %lld out cannot be cut into %lld groups", name ? name : "",
                   (long long)in, (long long)out, (long long)groups);
         return layer;
     }
@@ -129,7 +135,9 @@ reel_tensor *reel_conv_forward(const reel_conv_layer *layer, reel_tensor *x)
     typedef reel_tensor *conv_fn(reel_tensor *, reel_tensor *, reel_tensor *, const reel_conv_opts *);
     static conv_fn *const forward[2][3] = { { reel_conv1d, reel_conv2d, reel_conv3d },
                                             { reel_conv_transpose1d, reel_conv_transpose2d, reel_conv_transpose3d } };
-    if (!layer->weight) return NULL;
+    if (!layer || !layer->weight) return no_layer("conv", x);
+    if (layer->spatial < 1 || layer->spatial > 3)
+        return reel_fail(reel_ctx_of(x), REEL_ERROR_VALUE, "conv: the layer has %d spatial axes, not 1 to 3", layer->spatial);
     return forward[layer->transposed][layer->spatial - 1](x, layer->weight, layer->bias, &layer->opts);
 }
 
@@ -156,7 +164,7 @@ reel_batch_norm_layer reel_batch_norm_make(reel_module *module, const char *name
 
 reel_tensor *reel_batch_norm_forward(const reel_batch_norm_layer *layer, reel_tensor *x)
 {
-    if (!layer->num_batches_tracked) return NULL;
+    if (!layer || !layer->num_batches_tracked) return no_layer("batch_norm", x);
     bool training = reel_module_training(layer->module);
     reel_batch_norm_opts opts = { .training = training, .momentum = layer->momentum, .eps = layer->eps };
     reel_tensor *y = reel_batch_norm(x, layer->running_mean, layer->running_var, layer->weight, layer->bias, &opts);
@@ -183,6 +191,7 @@ reel_layer_norm_layer reel_layer_norm_make(reel_module *module, const char *name
 
 reel_tensor *reel_layer_norm_forward(const reel_layer_norm_layer *layer, reel_tensor *x)
 {
+    if (!layer) return no_layer("layer_norm", x);
     return reel_layer_norm(x, layer->shape, layer->weight, layer->bias, &(reel_norm_opts) { .eps = layer->eps });
 }
 
@@ -206,6 +215,7 @@ reel_group_norm_layer reel_group_norm_make(reel_module *module, const char *name
 
 reel_tensor *reel_group_norm_forward(const reel_group_norm_layer *layer, reel_tensor *x)
 {
+    if (!layer) return no_layer("group_norm", x);
     return reel_group_norm(x, layer->groups, layer->weight, layer->bias, &(reel_norm_opts) { .eps = layer->eps });
 }
 
@@ -232,7 +242,7 @@ reel_embedding_layer reel_embedding_make(reel_module *module, const char *name, 
     reel_embedding_layer layer = { .padding_row = padding_row };
     if (padding_row < 0 || padding_row > rows) {
         reel_fail(reel_module_ctx(module), REEL_ERROR_VALUE,
-                  "embedding layer \"%s\": padding_row %lld is not 0 (none) to %lld", name, (long long)padding_row,
+                  "embedding layer \"%s\": padding_row %lld is not 0 (none) to %lld", name ? name : "", (long long)padding_row,
                   (long long)rows);
         return layer;
     }
@@ -245,7 +255,7 @@ reel_embedding_layer reel_embedding_make(reel_module *module, const char *name, 
 
 reel_tensor *reel_embedding_forward(const reel_embedding_layer *layer, reel_tensor *index)
 {
-    if (!layer->weight) return NULL;
+    if (!layer || !layer->weight) return no_layer("embedding", index);
     reel_embedding_opts opts = { .has_padding_idx = layer->padding_row > 0, .padding_idx = layer->padding_row - 1 };
     return reel_embedding(index, layer->weight, &opts);
 }
@@ -259,6 +269,7 @@ reel_dropout_layer reel_dropout_make(const reel_module *module, double p, bool c
 
 reel_tensor *reel_dropout_forward(const reel_dropout_layer *layer, reel_tensor *x)
 {
+    if (!layer) return no_layer("dropout", x);
     bool training = reel_module_training(layer->module);
     reel_generator *generator = reel_module_generator(layer->module);
     if (!layer->channels) return reel_dropout(x, layer->p, training, generator);
@@ -277,7 +288,7 @@ static reel_cell_layer make_cell(reel_module *module, const char *name, int64_t 
     reel_cell_layer cell = { .hidden = hidden };
     int64_t rows;
     if (hidden < 1 || __builtin_mul_overflow(hidden, gates, &rows)) {
-        reel_fail(reel_module_ctx(module), REEL_ERROR_VALUE, "recurrent cell \"%s\": a hidden size of %lld", name,
+        reel_fail(reel_module_ctx(module), REEL_ERROR_VALUE, "recurrent cell \"%s\": a hidden size of %lld", name ? name : "",
                   (long long)hidden);
         return cell;
     }
@@ -323,20 +334,20 @@ static reel_tensor *state_or_zeros(const reel_cell_layer *cell, reel_tensor *x, 
 
 reel_tensor *reel_rnn_cell_forward(const reel_cell_layer *cell, reel_tensor *x, reel_tensor *h)
 {
-    if (!cell->weight_ih) return NULL;
+    if (!cell || !cell->weight_ih) return no_layer("rnn_cell", x);
     return reel_rnn_cell(x, state_or_zeros(cell, x, h), cell->weight_ih, cell->weight_hh, cell->bias_ih, cell->bias_hh);
 }
 
 reel_tensor *reel_gru_cell_forward(const reel_cell_layer *cell, reel_tensor *x, reel_tensor *h)
 {
-    if (!cell->weight_ih) return NULL;
+    if (!cell || !cell->weight_ih) return no_layer("gru_cell", x);
     return reel_gru_cell(x, state_or_zeros(cell, x, h), cell->weight_ih, cell->weight_hh, cell->bias_ih, cell->bias_hh);
 }
 
 reel_tensor *reel_lstm_cell_forward(const reel_cell_layer *cell, reel_tensor *x, reel_tensor *h, reel_tensor *c,
                                     reel_tensor **c_next)
 {
-    if (!cell->weight_ih) return NULL;
+    if (!cell || !cell->weight_ih) return no_layer("lstm_cell", x);
     return reel_lstm_cell(x, state_or_zeros(cell, x, h), state_or_zeros(cell, x, c), cell->weight_ih, cell->weight_hh,
                           cell->bias_ih, cell->bias_hh, c_next);
 }

@@ -9,8 +9,9 @@
 REEL_BEGIN
 
 /* reel_X_make adds the parameters "name.weight", "name.bias", ... to the module and draws them by PyTorch's default
- * rule; on error the struct holds NULL, and its forward gives NULL. reel_X_forward is the op on them. The fields are
- * there to be used: reel_conv2d(x, layer.weight, layer.bias, &other_opts) is as good. */
+ * rule; on error the struct holds NULL. reel_X_forward is the op on them: NULL and an error of x's context when there is no
+ * layer (NULL) or it was not made. The fields are there to be used: reel_conv2d(x, layer.weight, layer.bias, &other_opts)
+ * is as good. */
 
 /* y = x W^T + b. x: [..., in]; weight: [out, in]; bias: [out]. */
 typedef struct reel_linear_layer {

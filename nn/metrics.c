@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/nn/metrics.h>
 #include <reel/nn/plot.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static bool read_scores(reel_tensor *x, const char *what, scores *s)
 /* Scores [N, C] and labels int64 [N] that fit them. */
 static bool read_classes(const char *what, reel_tensor *output, reel_tensor *labels, scores *s, const int64_t **label)
 {
-    if (!output || !labels) return false;
+    if (!REEL_OPERANDS(what, output, labels)) return false;
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     if (reel_ndim(output) != 2 || reel_ndim(labels) != 1 || reel_size(labels, 0) != reel_size(output, 0) ||
         reel_dtype_of(labels) != REEL_I64) {
@@ -88,7 +89,7 @@ static bool update_error(const reel_metric *metric, reel_tensor *output, const r
     scores y = { 0 }, t = { 0 };
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     reel_tensor *target = batch->field[1];
-    if (!output || !target) return false;
+    if (!REEL_OPERANDS(metric->name, output, target)) return false;
     if (!reel_shape_equal(reel_shape_of(output), reel_shape_of(target))) {
         return reel_fail(reel_ctx_of(output), REEL_ERROR_SHAPE, "%s: outputs are %s, but targets are %s", metric->name,
                          reel_shape_format(reel_shape_of(output), a), reel_shape_format(reel_shape_of(target), b));
@@ -146,7 +147,7 @@ bool reel_confusion_add(reel_confusion *confusion, reel_tensor *output, reel_ten
 {
     scores s = { 0 };
     const int64_t *label = NULL;
-    if (!confusion || !read_classes("confusion", output, labels, &s, &label)) return false;
+    if (!reel_given(reel_ctx_of(output ? output : labels), "confusion", "matrix", confusion) || !read_classes("confusion", output, labels, &s, &label)) return false;
     int64_t classes = confusion->classes;
     if (reel_size(output, 1) != classes) {
         return reel_fail(reel_ctx_of(output), REEL_ERROR_SHAPE,
@@ -216,7 +217,7 @@ double reel_confusion_accuracy(const reel_confusion *confusion)
 
 bool reel_confusion_save_svg(const reel_confusion *confusion, reel_ctx *ctx, const char *path, const char *const *names)
 {
-    if (!confusion || reel_ctx_error(ctx)) return false;
+    if (reel_ctx_error(ctx) || !reel_given(ctx, "confusion_save_svg", "matrix", confusion)) return false;
     char title[64];
     snprintf(title, sizeof title, "accuracy %.2f %%", 100 * reel_confusion_accuracy(confusion));
     return reel_matrix_save_svg(ctx, path, title, confusion->classes, confusion->count, names);

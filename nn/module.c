@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A model's parameters and buffers by name, and its mode (training or evaluation).
+#include <reel/core/operands.h>
 #include <reel/nn/module.h>
 #include <reel/ops/pointwise.h>
 #include <stdlib.h>
@@ -165,7 +166,8 @@ void reel_module_clear_grads(reel_module *module)
 
 bool reel_module_store(const reel_module *module, reel_store *store, const char *prefix)
 {
-    if (!module || !store) return false;
+    if (!module) return reel_given(reel_store_ctx(store), "module_store", "module", module);
+    if (!reel_given(module->ctx, "module_store", "store", store)) return false;
     for (int i = 0; i < module->count; i++)
         if (!reel_store_put(store, prefix, module->members[i].name, module->members[i].tensor)) return false;
     return true;
@@ -173,10 +175,13 @@ bool reel_module_store(const reel_module *module, reel_store *store, const char 
 
 bool reel_module_save(const reel_module *module, const char *path, const reel_text *metadata, int count)
 {
-    if (!module) return false;
+    if (!module || !reel_given_list(module->ctx, "module_save", "texts", metadata, count)) return false;
     reel_store *store = reel_store_new(module->ctx);
     bool ok = store && reel_module_store(module, store, "");
-    for (int i = 0; ok && i < count; i++) ok = reel_store_put_text(store, "", metadata[i].key, "%s", metadata[i].value);
+    for (int i = 0; ok && i < count; i++) {
+        ok = reel_given(module->ctx, "module_save", "value of a text", metadata[i].value) &&
+             reel_store_put_text(store, "", metadata[i].key, "%s", metadata[i].value);
+    }
     ok = ok && reel_store_save(store, path);
     reel_store_close(store);
     return ok;
@@ -232,7 +237,8 @@ static reel_tensor *read_as(const reel_module *module, const reel_store *store, 
 
 bool reel_module_restore(reel_module *module, const reel_store *store, const reel_module_load_opts *opts)
 {
-    if (!module || !store || reel_ctx_error(module->ctx)) return false;
+    if (!module) return reel_given(reel_store_ctx(store), "module_restore", "module", module);
+    if (reel_ctx_error(module->ctx) || !reel_given(module->ctx, "module_restore", "store", store)) return false;
     const char *prefix = opts && opts->prefix ? opts->prefix : "";
     size_t places = module->count ? (size_t)module->count : 1;
     int *index = malloc(places * sizeof *index);
@@ -269,7 +275,8 @@ bool reel_module_load(reel_module *module, const char *path, const reel_module_l
 
 bool reel_module_copy(reel_module *to, const reel_module *from)
 {
-    if (!to || !from || reel_ctx_error(to->ctx)) return false;
+    if (!to) return reel_given(reel_module_ctx(from), "module_copy", "module to copy to", to);
+    if (reel_ctx_error(to->ctx) || !reel_given(to->ctx, "module_copy", "module to copy from", from)) return false;
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     for (int i = 0; i < to->count; i++) {
         const module_entry *member = &to->members[i];

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <reel/core/file.h>
+#include <reel/core/operands.h>
 #include <reel/nn/plot.h>
 #include <stdio.h>
 #include <string.h>
@@ -221,6 +222,13 @@ bool reel_curves_save_svg(reel_ctx *ctx, const char *path, const reel_panel *pan
 {
     if (reel_ctx_error(ctx)) return false;
     if (n_panels < 1) return reel_fail(ctx, REEL_ERROR_VALUE, "%s: a picture of %d panels", path, n_panels);
+    bool given = reel_given_list(ctx, "curves_save_svg", "panels", panels, n_panels);
+    for (int i = 0; given && i < n_panels; i++) {
+        given = reel_given_list(ctx, "curves_save_svg", "series", panels[i].series, panels[i].n_series);
+        for (int k = 0; given && k < panels[i].n_series; k++)
+            given = reel_given_list(ctx, "curves_save_svg", "numbers", panels[i].series[k].y, panels[i].series[k].count);
+    }
+    if (!given) return false;
     reel_writer writer;
     bool ok = reel_writer_open(&writer, ctx, path) && begin(&writer, (double)PANEL_WIDTH * n_panels, PANEL_HEIGHT);
     for (int i = 0; ok && i < n_panels; i++) ok = draw_panel(&writer, &panels[i], (double)PANEL_WIDTH * i);
@@ -264,6 +272,7 @@ bool reel_matrix_save_svg(reel_ctx *ctx, const char *path, const char *title, in
     if (classes < 1 || classes > MAX_CLASSES) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "%s: a matrix of %" PRId64 " classes is no picture", path, classes);
     }
+    if (!reel_given(ctx, "matrix_save_svg", "list of counts", count)) return false;
     double size = classes <= 20 ? 40 : classes <= 100 ? 14 : 4, left = 96, top = 70, side = size * (double)classes;
     char text[24], turned[96];
     reel_writer writer;

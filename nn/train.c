@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <reel/core/autograd.h>
+#include <reel/core/operands.h>
 #include <reel/nn/train_internal.h>
 #include <reel/ops/pointwise.h>
 #include <reel/optim/clip.h>
@@ -160,9 +161,6 @@ static bool run_epoch(reel_run *run)
 static const char *check(const reel_optim *optim, const reel_fit_opts *opts)
 {
     if (!optim) return "there is no optimiser";
-    if (opts->n_metrics < 0 || opts->n_metrics > REEL_MAX_METRICS) return "there are too many metrics";
-    for (int i = 0; i < opts->n_metrics; i++)
-        if (!opts->metrics[i].name || !opts->metrics[i].update) return "a metric has no name or no function";
     if (opts->epochs < 0 || opts->accumulate < 0) return "epochs and accumulate are counts";
     if (!(opts->clip_norm >= 0) || !(opts->clip_value >= 0)) return "gradients are clipped to positive numbers";
     if (!(opts->ema_decay >= 0)) return "ema_decay is a number from 0 to 1";
@@ -198,7 +196,9 @@ bool reel_fit(const reel_model *model, reel_optim *optim, reel_loader *data, con
     reel_history own;
     if (!history) history = &own;
     reel_history_open(history, settings.metrics, 0, false);
-    bool ok = reel_model_complete("fit", model, data);
+    bool ok = reel_model_complete("fit", model, data) &&
+              reel_metrics_complete("fit", ctx, settings.metrics, settings.n_metrics) &&
+              reel_given_list(ctx, "fit", "callbacks", settings.callbacks, settings.n_callbacks);
     const char *wrong = ok ? check(optim, &settings) : NULL;
     if (wrong) ok = reel_fail(ctx, REEL_ERROR_VALUE, "fit: %s", wrong);
     if (settings.epochs == 0) settings.epochs = 1;
@@ -234,7 +234,7 @@ bool reel_fit(const reel_model *model, reel_optim *optim, reel_loader *data, con
         reel_ctx_set_anomaly(ctx, anomaly);
         release_signals(&guard);
     }
-    for (int i = 0; i < settings.n_callbacks; i++) {
+    for (int i = 0; settings.callbacks && i < settings.n_callbacks; i++) {
         reel_callback *callback = settings.callbacks[i];
         if (callback && callback->release) callback->release(callback);
     }

@@ -21,10 +21,13 @@ typedef struct reel_fit_state {
 
 double reel_clock(void);
 
-/* Output and loss of a batch; NULLs on error. */
 /* Whether there is all that `what` needs; what is missing is an error of the loader's or the module's context. */
 bool reel_model_complete(const char *what, const reel_model *model, const reel_loader *data);
 
+/* Whether the list of metrics is there and every one has what it needs; else an error in the name of `what`. */
+bool reel_metrics_complete(const char *what, reel_ctx *ctx, const reel_metric *metrics, int n);
+
+/* The loss of a batch; NULL on error. */
 reel_tensor *reel_model_loss(const reel_model *model, reel_tensor *output, const reel_batch *batch);
 
 /* Adds a batch to the sums; the loss is a mean over its samples. */

@@ -192,7 +192,9 @@ static bool own_generator(const reel_run *run)
 
 bool reel_run_save(reel_run *run, const char *path)
 {
+    if (!run) return false;
     const reel_fit_state *state = run->state;
+    if (!state) return reel_fail(run->ctx, REEL_ERROR_CONTEXT, "run_save: the run is none that reel_fit began");
     reel_store *store = reel_store_new(run->ctx);
     bool ok = store && reel_module_store(run->model->module, store, "") && store_place(run, store) &&
               reel_optim_store(run->optim, store, PREFIX "optim.") &&

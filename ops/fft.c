@@ -3,6 +3,7 @@
 // them.
 #include <math.h>
 #include <reel/core/op.h>
+#include <reel/core/operands.h>
 #include <reel/ops/fft.h>
 #include <reel/ops/fftw_guard.h>
 #include <reel/ops/reduce_op.h>
@@ -289,7 +290,8 @@ static bool complex_fft(const char *name, bool inverse, reel_tensor *re, reel_te
     if (!out_re) out_re = &unasked;
     if (!out_im) out_im = &unasked;
     *out_re = *out_im = NULL;
-    if (!re || !check_parts(name, re, im) || !read_request(&r, re, opts, inverse, false)) return false;
+    if (!re) return REEL_OPERANDS(name, re, im);
+    if (!check_parts(name, re, im) || !read_request(&r, re, opts, inverse, false)) return false;
     REEL_COMPOSITE(reel_ctx_of(re))
     {
         reel_tensor *pair[2] = { re, im ? im : reel_zeros_like(re) };
@@ -337,7 +339,8 @@ reel_tensor *reel_irfft(reel_tensor *re, reel_tensor *im, const reel_fft_opts *o
 {
     request r = { .name = "irfft" };
     reel_tensor *y = NULL;
-    if (!re || !check_parts(r.name, re, im) || !read_request(&r, re, opts, true, true)) return NULL;
+    if (!re) return REEL_OPERANDS(r.name, re, im), NULL;
+    if (!check_parts(r.name, re, im) || !read_request(&r, re, opts, true, true)) return NULL;
     REEL_COMPOSITE(reel_ctx_of(re))
     {
         int last = r.count - 1;

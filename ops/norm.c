@@ -5,6 +5,7 @@
 #include "norm_primitive.h"
 
 #include <reel/core/autograd.h>
+#include <reel/core/operands.h>
 #include <reel/ops/kernels/norm.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
@@ -49,7 +50,7 @@ static reel_tensor *channel_norm(const char *name, bool batch, reel_tensor *inpu
                                  reel_tensor *running_var, reel_tensor *weight, reel_tensor *bias, bool own,
                                  double momentum, double eps)
 {
-    if (!input) return NULL;
+    if (!input) return REEL_OPERANDS(name, input, running_mean, running_var, weight, bias), NULL;
     reel_shape shape = reel_shape_of(input);
     if (batch && shape.ndim == 1 && shape.dim[0] == 0) { // PyTorch takes an empty vector for no samples of no channels
         reel_tensor *y = NULL;
@@ -134,7 +135,7 @@ static reel_tensor *row_norm(const reel_op *op, norm_kind kind, reel_tensor *inp
     for (int d = 0; d < normalized_shape.ndim && d < REEL_MAX_DIMS; d++)
         attrs.normalized_shape.dim[d] = normalized_shape.dim[d];
     reel_tensor *in[3] = { input, weight, bias };
-    return input ? reel_apply(op, in, 3, &attrs, NULL) : NULL;
+    return reel_apply(op, in, 3, &attrs, NULL);
 }
 
 reel_tensor *reel_layer_norm(reel_tensor *input, reel_shape normalized_shape, reel_tensor *weight, reel_tensor *bias,

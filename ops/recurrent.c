@@ -72,7 +72,7 @@ reel_tensor *reel_lstm_cell(reel_tensor *x, reel_tensor *h, reel_tensor *c, reel
     static const char *const wanted[] = { "[4H, I]", "[4H, H]", "[4H]" };
     cell k = { "lstm_cell", 4, x, h, w_ih, w_hh, b_ih, b_hh };
     if (c_next) *c_next = NULL;
-    if (!REEL_OPERANDS(k.name, x, h, c) || !check(&k, wanted)) return NULL;
+    if (!REEL_OPERANDS(k.name, x, h, c, w_ih) || !check(&k, wanted)) return NULL;
     if (!reel_shape_equal(reel_shape_of(c), reel_shape_of(h))) {
         refuse(&k, "c", c, "of the state's shape");
         return NULL;

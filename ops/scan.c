@@ -262,8 +262,6 @@ static reel_tensor *apply(const reel_op *op, reel_tensor *const *in, int n_in, i
     memset(&a, 0, sizeof a);
     a.dim = dim;
     if (opts) a.reverse = opts->reverse, a.exclusive = opts->exclusive, a.lagged = opts->lagged;
-    for (int i = 0; i < n_in; i++)
-        if (!in[i]) return NULL;
     return reel_apply(op, in, n_in, &a, out);
 }
 

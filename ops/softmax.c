@@ -138,8 +138,6 @@ SOFTMAX_OP(log_softmax_backward)
 
 static reel_tensor *apply(const reel_op *op, reel_tensor *const *in, int n_in, int dim)
 {
-    for (int i = 0; i < n_in; i++)
-        if (!in[i]) return NULL;
     return reel_apply(op, in, n_in, &(attrs) { dim }, NULL);
 }
 

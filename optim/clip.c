@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Gradient clipping between reel_backward and a step.
 #include <math.h>
+#include <reel/core/operands.h>
 #include <reel/ops/join.h>
 #include <reel/ops/pointwise.h>
 #include <reel/ops/reduce.h>
@@ -8,11 +9,10 @@
 #include <reel/optim/clip.h>
 #include <stdlib.h>
 
-static reel_ctx *context_of(reel_params params)
+/* The parameters' context; NULL when it is in error, or one of them is missing. */
+static reel_ctx *context_of(const char *op, reel_params params)
 {
-    for (int i = 0; i < params.count; i++)
-        if (params.at[i]) return reel_ctx_of(params.at[i]);
-    return NULL;
+    return params.at && reel_operands(op, params.at, params.count) ? reel_ctx_of(params.at[0]) : NULL;
 }
 
 /* Sum of |g|^p, or the largest |g|, as a scalar. */
@@ -42,8 +42,8 @@ static reel_tensor *total_norm(reel_params params, double p)
 
 reel_tensor *reel_clip_grad_norm(reel_params params, double max_norm, double norm_type)
 {
-    reel_ctx *ctx = context_of(params);
-    if (!ctx || reel_ctx_error(ctx)) return NULL;
+    reel_ctx *ctx = context_of("clip_grad_norm", params);
+    if (!ctx) return NULL;
     double p = norm_type == 0 ? 2 : norm_type;
     if (!(max_norm >= 0) || !(p > 0)) {
         return reel_fail(ctx, REEL_ERROR_VALUE, "clip_grad_norm: max_norm %g or norm_type %g is no positive number",
@@ -74,8 +74,8 @@ reel_tensor *reel_clip_grad_norm(reel_params params, double max_norm, double nor
 
 bool reel_clip_grad_value(reel_params params, double value)
 {
-    reel_ctx *ctx = context_of(params);
-    if (!ctx || reel_ctx_error(ctx)) return false;
+    reel_ctx *ctx = context_of("clip_grad_value", params);
+    if (!ctx) return false;
     if (!(value >= 0)) return reel_fail(ctx, REEL_ERROR_VALUE, "clip_grad_value: %g is no positive number", value);
     bool ok = true;
     REEL_NO_GRAD(ctx)

@@ -100,6 +100,7 @@ static bool same_models(reel_distributed *d)
 bool reel_distributed_broadcast(reel_distributed *d, reel_params tensors)
 {
     if (!usable(d)) return false;
+    if (!tensors.at && tensors.count > 0) reel_fail(d->ctx, REEL_ERROR_CONTEXT, "distributed: the list of tensors is missing (NULL)");
     bool ok = !reel_ctx_error(d->ctx) && reel_eval_all(tensors.at, tensors.count);
     if (!agree(d, ok)) return false;
     for (int i = 0; i < tensors.count; i++) {
@@ -178,7 +179,7 @@ reel_distributed *reel_distributed_new(reel_params params, const reel_distribute
 {
     static const reel_distributed_opts defaults;
     if (!opts) opts = &defaults;
-    reel_ctx *ctx = params.count > 0 && params.at[0] ? reel_ctx_of(params.at[0]) : NULL;
+    reel_ctx *ctx = params.count > 0 && params.at && params.at[0] ? reel_ctx_of(params.at[0]) : NULL;
     if (!ctx) return NULL;
     reel_distributed *d = calloc(1, sizeof *d);
     if (!d) return reel_fail(ctx, REEL_ERROR_MEMORY, "distributed: there is not enough memory");
@@ -297,7 +298,9 @@ bool reel_distributed_average_grads(reel_distributed *d, double weight)
 
 bool reel_distributed_mean(reel_distributed *d, double *values, int count)
 {
-    if (!usable(d) || !agree(d, !reel_ctx_error(d->ctx)) || !sum(d, values, count, MPI_DOUBLE, sizeof *values))
+    if (!usable(d)) return false;
+    if (!values && count > 0) reel_fail(d->ctx, REEL_ERROR_CONTEXT, "distributed: the list of numbers is missing (NULL)");
+    if (!agree(d, !reel_ctx_error(d->ctx)) || !sum(d, values, count, MPI_DOUBLE, sizeof *values))
         return false;
     for (int i = 0; i < count; i++) values[i] /= d->size;
     return true;

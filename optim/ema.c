@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Running averages of weights, to evaluate with.
 #include <reel/core/autograd.h>
+#include <reel/core/operands.h>
 #include <reel/optim/ema.h>
 #include <reel/optim/internal.h>
 #include <stdio.h>
@@ -15,8 +16,8 @@ struct reel_ema {
 
 reel_ema *reel_ema_new(reel_params params, double decay)
 {
-    reel_ctx *ctx = params.count > 0 ? reel_ctx_of(params.at[0]) : NULL;
-    if (!ctx || reel_ctx_error(ctx)) return NULL;
+    if (!params.at || !reel_operands("ema", params.at, params.count)) return NULL;
+    reel_ctx *ctx = reel_ctx_of(params.at[0]);
     if (!(decay >= 0 && decay <= 1))
         return reel_fail(ctx, REEL_ERROR_VALUE, "ema: a decay of %g is not in [0, 1]", decay);
     reel_ema *ema = calloc(1, sizeof *ema);
@@ -75,7 +76,8 @@ bool reel_ema_swap(reel_ema *ema)
 
 bool reel_ema_store(const reel_ema *ema, reel_store *store, const char *prefix)
 {
-    if (!ema) return false;
+    if (!ema) return reel_given(reel_store_ctx(store), "ema_store", "average", ema);
+    if (!reel_given(ema->ctx, "ema_store", "store", store)) return false;
     char name[32];
     bool ok = reel_store_put_double(store, prefix, "decay", ema->decay);
     for (int i = 0; ok && i < ema->count; i++) {
@@ -87,7 +89,8 @@ bool reel_ema_store(const reel_ema *ema, reel_store *store, const char *prefix)
 
 bool reel_ema_restore(reel_ema *ema, const reel_store *store, const char *prefix)
 {
-    if (!ema) return false;
+    if (!ema) return reel_given(reel_store_ctx(store), "ema_restore", "average", ema);
+    if (!reel_given(ema->ctx, "ema_restore", "store", store)) return false;
     char name[32];
     bool ok = reel_store_double(store, prefix, "decay", &ema->decay);
     for (int i = 0; ok && i < ema->count; i++) {

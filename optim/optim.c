@@ -74,6 +74,7 @@ bool reel_optim_add_group(reel_optim *optim, reel_params params, const reel_hype
     }
     const char *wrong = optim->rule->check ? optim->rule->check(hyper) : NULL;
     if (wrong) return reel_fail(optim->ctx, REEL_ERROR_VALUE, "%s: %s", optim->rule->name, wrong);
+    if (!reel_given_list(optim->ctx, optim->rule->name, "parameters", params.at, params.count)) return false;
     if (params.count < 1)
         return reel_fail(optim->ctx, REEL_ERROR_VALUE, "%s: there are no parameters", optim->rule->name);
     if (optim->lbfgs && optim->n_groups > 0) {
@@ -99,7 +100,7 @@ bool reel_optim_add_group(reel_optim *optim, reel_params params, const reel_hype
 reel_optim *reel_optim_new(const reel_rule *rule, reel_params params, const reel_hyper *hyper)
 {
     reel_ctx *ctx = NULL;
-    for (int i = 0; i < params.count && !ctx; i++) ctx = reel_ctx_of(params.at[i]);
+    for (int i = 0; params.at && i < params.count && !ctx; i++) ctx = reel_ctx_of(params.at[i]);
     if (!ctx) return NULL; /* no parameter, or all of a model in error: nobody to tell that is not told yet */
     if (reel_ctx_error(ctx)) return NULL;
     reel_optim *optim = calloc(1, sizeof *optim);
@@ -262,7 +263,8 @@ static void state_parts(const reel_optim *optim, const reel_slot *slot, const ch
 
 bool reel_optim_store(const reel_optim *optim, reel_store *store, const char *prefix)
 {
-    if (!optim || !store) return false;
+    if (!optim) return reel_given(reel_store_ctx(store), "optim_store", "optimiser", optim);
+    if (!reel_given(optim->ctx, "optim_store", "store", store)) return false;
     forget_dropped_step(optim);
     char text[STATE_NAME_BYTES];
     bool ok = reel_store_put_text(store, prefix, "name", "%s", optim->rule->name) &&
@@ -349,7 +351,8 @@ static bool restore_group(reel_hyper *h, const reel_store *store, const char *pr
 
 bool reel_optim_restore(reel_optim *optim, const reel_store *store, const char *prefix)
 {
-    if (!optim || !store || reel_ctx_error(optim->ctx)) return false;
+    if (!optim) return reel_given(reel_store_ctx(store), "optim_restore", "optimiser", optim);
+    if (reel_ctx_error(optim->ctx) || !reel_given(optim->ctx, "optim_restore", "store", store)) return false;
     if (!same_optimiser(optim, store, prefix)) return false;
     char text[STATE_NAME_BYTES];
     int64_t steps = 0;

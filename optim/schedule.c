@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Learning-rate schedules: the rate as a function of how many steps (or epochs) the schedule has taken.
 #include <math.h>
+#include <reel/core/operands.h>
 #include <reel/optim/internal.h>
 #include <reel/optim/schedule.h>
 
@@ -15,8 +16,8 @@ reel_schedule reel_lr_step(int64_t step_size, double gamma)
 
 reel_schedule reel_lr_multistep(const int64_t *milestones, int count, double gamma)
 {
-    reel_schedule schedule = { .kind = REEL_LR_MULTISTEP, .milestones = count, .gamma = gamma };
-    for (int i = 0; i < count && i < REEL_MAX_MILESTONES; i++) schedule.milestone[i] = milestones[i];
+    reel_schedule schedule = { .kind = REEL_LR_MULTISTEP, .milestones = milestones || count < 0 ? count : -count, .gamma = gamma };
+    if (milestones) for (int i = 0; i < count && i < REEL_MAX_MILESTONES; i++) schedule.milestone[i] = milestones[i];
     return schedule;
 }
 
@@ -145,7 +146,8 @@ static const char *check(const reel_schedule *schedule)
     if (ending && schedule->total < 1) return "the schedule has no steps";
     if (schedule->kind == REEL_LR_COSINE_RESTARTS && schedule->multiplier < 1)
         return "the period would shrink at a restart";
-    if (schedule->milestones < 0 || schedule->milestones > REEL_MAX_MILESTONES) return "there are too many milestones";
+    if (schedule->milestones < 0) return "the list of milestones is missing (NULL)";
+    if (schedule->milestones > REEL_MAX_MILESTONES) return "there are too many milestones";
     if (schedule->warmup < 0) return "the warm-up has a negative length";
     if (schedule->kind == REEL_LR_PLATEAU && !(schedule->plateau.factor < 1))
         return "the plateau's factor is not below 1";
@@ -157,7 +159,7 @@ double reel_schedule_rate(const reel_schedule *schedule, double base, int64_t k,
     double ignored;
     if (!momentum) momentum = &ignored;
     *momentum = NAN;
-    if (check(schedule) || k < 0) return NAN;
+    if (!schedule || check(schedule) || k < 0) return NAN;
     if (k < schedule->warmup) {
         return base * anneal(schedule->warmup_start, 1, (double)k / (double)schedule->warmup, true);
     }
@@ -181,7 +183,7 @@ double reel_schedule_rate(const reel_schedule *schedule, double base, int64_t k,
 static bool apply(const reel_schedule *schedule, reel_optim *optim)
 {
     if (!optim || reel_ctx_error(optim->ctx)) return false;
-    const char *wrong = check(schedule);
+    const char *wrong = schedule ? check(schedule) : "there is none (NULL)";
     if (wrong) return reel_fail(optim->ctx, REEL_ERROR_VALUE, "schedule: %s", wrong);
     /* After its warm-up a plateau's rates are what its observations have made of them. */
     if (schedule->kind == REEL_LR_PLATEAU && schedule->taken > schedule->warmup) return true;
@@ -202,7 +204,7 @@ bool reel_schedule_start(reel_schedule *schedule, reel_optim *optim) { return ap
 
 bool reel_schedule_advance(reel_schedule *schedule, reel_optim *optim)
 {
-    schedule->taken++;
+    if (schedule) schedule->taken++;
     return apply(schedule, optim);
 }
 
@@ -216,7 +218,7 @@ static bool better(const reel_schedule *schedule, double metric)
 
 bool reel_schedule_observe(reel_schedule *schedule, reel_optim *optim, double metric)
 {
-    if (!optim || reel_ctx_error(optim->ctx)) return false;
+    if (!optim || reel_ctx_error(optim->ctx) || !reel_given(optim->ctx, "schedule_observe", "schedule", schedule)) return false;
     const reel_plateau_opts *plateau = &schedule->plateau;
     if (schedule->kind != REEL_LR_PLATEAU) {
         return reel_fail(optim->ctx, REEL_ERROR_VALUE, "schedule: only a plateau observes a metric");
@@ -245,7 +247,8 @@ bool reel_schedule_observe(reel_schedule *schedule, reel_optim *optim, double me
 
 bool reel_schedule_store(const reel_schedule *schedule, reel_store *store, const char *prefix)
 {
-    return reel_store_put_int(store, prefix, "kind", (int64_t)schedule->kind) &&
+    return reel_given(reel_store_ctx(store), "schedule_store", "schedule", schedule) &&
+           reel_store_put_int(store, prefix, "kind", (int64_t)schedule->kind) &&
            reel_store_put_int(store, prefix, "taken", schedule->taken) &&
            reel_store_put_double(store, prefix, "best", schedule->best) &&
            reel_store_put_int(store, prefix, "bad", schedule->bad) &&
@@ -255,6 +258,7 @@ bool reel_schedule_store(const reel_schedule *schedule, reel_store *store, const
 bool reel_schedule_restore(reel_schedule *schedule, const reel_store *store, const char *prefix)
 {
     int64_t kind;
+    if (!reel_given(reel_store_ctx(store), "schedule_restore", "schedule", schedule)) return false;
     reel_schedule loaded = *schedule;
     if (!reel_store_int(store, prefix, "kind", &kind) || !reel_store_int(store, prefix, "taken", &loaded.taken) ||
         !reel_store_double(store, prefix, "best", &loaded.best) || !reel_store_int(store, prefix, "bad", &loaded.bad) ||

@@ -127,6 +127,26 @@ static int one_is_missing(int rank, int size, bool fails)
     return 0;
 }
 
+/* A list that is NULL on one process is its error, and the others are told. */
+static int missing_list(int rank, bool tensors)
+{
+    reel_ctx *ctx = reel_ctx_new(NULL);
+    net n = make(ctx, 3);
+    EXPECT(!reel_distributed_new((reel_params) { NULL, 2 }, NULL) && !reel_ctx_error(ctx));
+    reel_distributed *d = reel_distributed_new(params_of(&n), NULL);
+    EXPECT(d);
+    double numbers[2] = { 0 };
+    if (tensors)
+        EXPECT(!reel_distributed_broadcast(d, rank == 1 ? (reel_params) { NULL, 2 } : params_of(&n)));
+    else
+        EXPECT(!reel_distributed_mean(d, rank == 1 ? NULL : numbers, 2));
+    EXPECT(strstr(reel_ctx_error_message(ctx), rank != 1 ? "rank 1 of" : tensors ? "the list of tensors is missing" : "the list of numbers is missing"));
+    reel_distributed_free(d);
+    reel_optim_free(n.sgd);
+    reel_ctx_free(ctx);
+    return 0;
+}
+
 static int differing_models(int rank)
 {
     reel_ctx *ctx = reel_ctx_new(NULL);
@@ -230,6 +250,8 @@ int main(int argc, char **argv)
                  : strcmp(mode, "fails") == 0    ? one_is_missing(rank, size, true)
                  : strcmp(mode, "leaves") == 0   ? one_is_missing(rank, size, false)
                  : strcmp(mode, "differs") == 0  ? differing_models(rank)
+                 : strcmp(mode, "tensors") == 0  ? missing_list(rank, true)
+                 : strcmp(mode, "numbers") == 0  ? missing_list(rank, false)
                  : strcmp(mode, "drift") == 0    ? drift(rank)
                  : strcmp(mode, "fit") == 0      ? fit(rank, size, false)
                  : strcmp(mode, "stops") == 0    ? fit(rank, size, true)

@@ -44,6 +44,11 @@ Test(distributed, weights_shares_of_other_sizes) { expect("weighted"); }
 Test(distributed, counts_gradients_that_some_lack) { expect("absent"); }
 Test(distributed, tells_all_when_one_is_in_error) { expect("fails"); }
 Test(distributed, tells_all_when_one_leaves) { expect("leaves"); }
+Test(distributed, tells_all_when_one_gives_no_list)
+{
+    expect("tensors");
+    expect("numbers");
+}
 Test(distributed, refuses_models_that_differ) { expect("differs"); }
 Test(distributed, finds_parameters_that_drifted) { expect("drift"); }
 Test(distributed, fits_on_shares_of_a_data_set) { expect("fit"); }

@@ -174,3 +174,208 @@ Test(missing, parts_of_a_call_from_data, .init = set_up, .fini = tear_down)
     cr_expect_not(reel_function_input(NULL, 0, &param) || reel_function_attr(NULL, 0, &param));
     cr_expect_not(reel_function_input(&rows[0].row, 0, NULL) || reel_function_attr(&rows[4].row, 0, NULL));
 }
+
+/* Data, layers, training */
+
+static bool read_nothing(void *user, reel_ctx *own, int64_t index, void *const *fields)
+{
+    (void)user, (void)own, (void)index, (void)fields;
+    return true;
+}
+
+Test(missing, parts_of_data_sets, .init = set_up, .fini = tear_down)
+{
+    const reel_field field = { REEL_F32, REEL_SHAPE(2) };
+    const float numbers[8] = { 0 };
+    const void *memory = numbers;
+    reel_dataset *data = reel_dataset_from_memory(ctx, 4, &field, &memory, 1), *first = NULL, *rest = data;
+    reel_tensor *x = reel_ones(ctx, REEL_SHAPE(4, 2), REEL_F32);
+    cr_assert(data);
+    refused(reel_dataset_new(ctx, NULL), "dataset_new: there is no source (NULL)");
+    refused(reel_dataset_from_memory(ctx, 4, NULL, &memory, 1), "dataset_from_memory: the list of 1 fields is missing (NULL)");
+    refused(reel_dataset_from_memory(ctx, 4, &field, NULL, 1), "dataset_from_memory: the list of 1 memories is missing (NULL)");
+    quiet(reel_dataset_from_tensors(NULL, 2));
+    refused(reel_dataset_from_tensors((reel_tensor *[]) { NULL, x }, 2), "dataset_from_tensors: input 0 is missing (NULL)");
+    refused(reel_dataset_from_tensors((reel_tensor *[]) { x, NULL }, 2), "dataset_from_tensors: input 1 is missing (NULL)");
+    refused(reel_dataset_idx(ctx, NULL, 2), "data set: the list of 2 names is missing (NULL)");
+    refused(reel_dataset_npy(ctx, NULL, 1), "data set: the list of 1 names is missing (NULL)");
+    refused(reel_dataset_slice(ctx, NULL, 0, 1), "dataset_slice: there is no data set (NULL)");
+    refused(reel_dataset_subset(ctx, NULL, (int64_t[]) { 0 }, 1), "dataset_subset: there is no data set (NULL)");
+    refused(reel_dataset_subset(ctx, data, NULL, 2), "dataset_subset: the list of 2 samples is missing (NULL)");
+    refused(reel_dataset_shard(ctx, NULL, 0, 2), "dataset_shard: there is no data set (NULL)");
+    refused(reel_dataset_shuffled(ctx, NULL, NULL), "dataset_shuffled: there is no data set (NULL)");
+    refused(reel_dataset_split(ctx, NULL, 0.5, &first, &rest), "dataset_split: there is no data set (NULL)");
+    cr_expect(first == NULL && rest == NULL);
+    refused(reel_dataset_split(ctx, data, 0.5, NULL, &rest), "dataset_split: there is no place for the first part (NULL)");
+    refused(reel_dataset_split(ctx, data, 0.5, &first, NULL), "dataset_split: there is no place for the rest (NULL)");
+    refused(reel_dataset_normalised(ctx, NULL, 0, NULL), "dataset_normalised: there is no data set (NULL)");
+    refused(reel_dataset_map(ctx, NULL, &field, 1, NULL, NULL), "dataset_map: there is no data set (NULL)");
+    refused(reel_dataset_map(ctx, data, NULL, 1, NULL, NULL), "dataset_map: the list of 1 fields is missing (NULL)");
+    refused(reel_dataset_read(NULL, ctx, 0, NULL, NULL), "dataset_read: there is no data set (NULL)");
+    refused(reel_dataset_read(data, ctx, 0, NULL, NULL), "dataset_read: the list of 1 fields is missing (NULL)");
+    refused(reel_dataset_read(data, ctx, 0, NULL, (void *[]) { NULL }), "dataset_read: there is no memory for a field (NULL)");
+    refused(reel_dataset_tensors(NULL, ctx, 0, 1, &x), "dataset_tensors: there is no data set (NULL)");
+    refused(reel_dataset_tensors(data, ctx, 0, 1, NULL), "dataset_tensors: the list of 1 fields is missing (NULL)");
+    refused(reel_augment_batch(NULL, ctx, NULL, NULL), "augment_batch: there is no batch (NULL)");
+    reel_dataset_free(data);
+
+    reel_source source = { .count = 2, .n_fields = 1, .field = { field }, .read = read_nothing };
+    data = reel_dataset_new(ctx, &source);
+    cr_expect_eq(reel_dataset_count(data), 2);
+    reel_dataset_free(data);
+    int64_t order[3] = { 7, 7, 7 };
+    reel_shuffle(NULL, 3, NULL);
+    reel_shuffle(order, 3, NULL);
+    cr_expect(order[0] == 0 && order[1] == 1 && order[2] == 2);
+}
+
+Test(missing, layers, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *x = reel_ones(ctx, REEL_SHAPE(2, 3), REEL_F32), *next;
+    const reel_linear_layer linear = { .weight = NULL };
+    const reel_conv_layer conv = { .spatial = 2 }, flat = { .weight = x };
+    const reel_batch_norm_layer batch_norm = { .eps = 0 };
+    const reel_embedding_layer embedding = { .weight = NULL };
+    const reel_cell_layer cell = { .hidden = 4 };
+    refused(reel_linear_forward(NULL, x), "linear: the layer is missing (NULL), or was not made");
+    refused(reel_linear_forward(&linear, x), "linear: the layer is missing (NULL), or was not made");
+    refused(reel_conv_forward(NULL, x), "conv: the layer is missing (NULL), or was not made");
+    refused(reel_conv_forward(&conv, x), "conv: the layer is missing (NULL), or was not made");
+    refused(reel_conv_forward(&flat, x), "conv: the layer has 0 spatial axes, not 1 to 3");
+    refused(reel_batch_norm_forward(NULL, x), "batch_norm: the layer is missing (NULL), or was not made");
+    refused(reel_batch_norm_forward(&batch_norm, x), "batch_norm: the layer is missing (NULL), or was not made");
+    refused(reel_layer_norm_forward(NULL, x), "layer_norm: the layer is missing (NULL), or was not made");
+    refused(reel_group_norm_forward(NULL, x), "group_norm: the layer is missing (NULL), or was not made");
+    refused(reel_embedding_forward(NULL, x), "embedding: the layer is missing (NULL), or was not made");
+    refused(reel_embedding_forward(&embedding, x), "embedding: the layer is missing (NULL), or was not made");
+    refused(reel_dropout_forward(NULL, x), "dropout: the layer is missing (NULL), or was not made");
+    refused(reel_rnn_cell_forward(NULL, x, NULL), "rnn_cell: the layer is missing (NULL), or was not made");
+    refused(reel_gru_cell_forward(NULL, x, NULL), "gru_cell: the layer is missing (NULL), or was not made");
+    refused(reel_lstm_cell_forward(NULL, x, NULL, NULL, &next), "lstm_cell: the layer is missing (NULL), or was not made");
+    refused(reel_lstm_cell_forward(&cell, x, NULL, NULL, &next), "lstm_cell: the layer is missing (NULL), or was not made");
+    quiet(reel_linear_forward(NULL, NULL) || reel_conv_forward(NULL, NULL) || reel_lstm_cell_forward(NULL, NULL, NULL, NULL, NULL));
+    refused(reel_init_default(NULL, x, NULL), "init_default: there is no weight (NULL)");
+    quiet(reel_init_default(NULL, NULL, NULL));
+    int64_t fan = 0;
+    cr_expect(reel_fans(x, &fan, NULL) && fan == 3 && reel_fans(x, NULL, &fan) && fan == 2);
+}
+
+Test(missing, parts_of_modules, .init = set_up, .fini = tear_down)
+{
+    reel_module *module = reel_module_new(ctx, NULL);
+    reel_linear_make(module, NULL, 3, 2, NULL);
+    cr_expect_not_null(reel_module_find(module, "weight"), "a layer without a name");
+    const char *path = in_folder("m");
+    reel_store *store = reel_store_new(ctx);
+    refused(reel_module_save(module, path, NULL, 2), "module_save: the list of 2 texts is missing (NULL)");
+    refused(reel_module_save(module, path, (reel_text[]) { { NULL, "v" } }, 1), "store: a name is missing (NULL)");
+    refused(reel_module_save(module, path, (reel_text[]) { { "k", NULL } }, 1), "module_save: there is no value of a text (NULL)");
+    cr_expect_eq(access(path, F_OK), -1);
+    refused(reel_module_store(module, NULL, ""), "module_store: there is no store (NULL)");
+    refused(reel_module_store(NULL, store, ""), "module_store: there is no module (NULL)");
+    refused(reel_module_restore(module, NULL, NULL), "module_restore: there is no store (NULL)");
+    refused(reel_module_restore(NULL, store, NULL), "module_restore: there is no module (NULL)");
+    refused(reel_module_copy(module, NULL), "module_copy: there is no module to copy from (NULL)");
+    refused(reel_module_copy(NULL, module), "module_copy: there is no module to copy to (NULL)");
+    quiet(reel_module_save(NULL, path, NULL, 2));
+    reel_store_close(store);
+    reel_module_free(module);
+}
+
+Test(missing, parts_of_optimisers, .init = set_up, .fini = tear_down)
+{
+    reel_tensor *x = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(2), REEL_F32), true);
+    reel_optim *optim = reel_sgd_new(REEL_PARAMS(x), NULL);
+    reel_ema *ema = reel_ema_new(REEL_PARAMS(x), 0.9);
+    reel_store *store = reel_store_new(ctx);
+    const reel_params none = { NULL, 2 };
+    cr_assert(optim && ema && store);
+    quiet(reel_sgd_new(none, NULL) || reel_lbfgs_new(none, NULL) || reel_ema_new(none, 0.9));
+    quiet(reel_clip_grad_norm(none, 1, 0) || reel_clip_grad_value(none, 1));
+    refused(reel_optim_add_group(optim, none, NULL), "sgd: the list of 2 parameters is missing (NULL)");
+    refused(reel_ema_new(REEL_PARAMS(x, NULL), 0.9), "ema: input 1 is missing (NULL)");
+    refused(reel_ema_new(REEL_PARAMS(NULL, x), 0.9), "ema: input 0 is missing (NULL)");
+    refused(reel_clip_grad_norm(REEL_PARAMS(NULL, x), 1, 0), "clip_grad_norm: input 0 is missing (NULL)");
+    refused(reel_clip_grad_value(REEL_PARAMS(x, NULL), 1), "clip_grad_value: input 1 is missing (NULL)");
+    refused(reel_optim_store(optim, NULL, ""), "optim_store: there is no store (NULL)");
+    refused(reel_optim_store(NULL, store, ""), "optim_store: there is no optimiser (NULL)");
+    refused(reel_optim_restore(optim, NULL, ""), "optim_restore: there is no store (NULL)");
+    refused(reel_optim_restore(NULL, store, ""), "optim_restore: there is no optimiser (NULL)");
+    refused(reel_ema_store(ema, NULL, ""), "ema_store: there is no store (NULL)");
+    refused(reel_ema_store(NULL, store, ""), "ema_store: there is no average (NULL)");
+    refused(reel_ema_restore(ema, NULL, ""), "ema_restore: there is no store (NULL)");
+    refused(reel_ema_restore(NULL, store, ""), "ema_restore: there is no average (NULL)");
+
+    reel_schedule schedule = reel_lr_multistep(NULL, 2, 0.5);
+    refused(reel_schedule_start(&schedule, optim), "schedule: the list of milestones is missing (NULL)");
+    schedule = reel_lr_multistep(NULL, 0, 0.5);
+    cr_expect(reel_schedule_start(&schedule, optim), "none need no list");
+    refused(reel_schedule_start(NULL, optim), "schedule: there is none (NULL)");
+    refused(reel_schedule_advance(NULL, optim), "schedule: there is none (NULL)");
+    refused(reel_schedule_observe(NULL, optim, 1), "schedule_observe: there is no schedule (NULL)");
+    refused(reel_schedule_store(NULL, store, ""), "schedule_store: there is no schedule (NULL)");
+    refused(reel_schedule_restore(NULL, store, ""), "schedule_restore: there is no schedule (NULL)");
+    quiet(reel_schedule_store(&schedule, NULL, "") || reel_schedule_advance(NULL, NULL));
+    cr_expect(isnan(reel_schedule_rate(NULL, 1, 0, NULL)));
+    reel_store_close(store);
+    reel_ema_free(ema);
+    reel_optim_free(optim);
+}
+
+static reel_tensor *forward(void *user, const reel_batch *batch) { return reel_linear_forward(user, batch->field[0]); }
+
+static bool released;
+static void release(reel_callback *self) { released = self != NULL; }
+
+Test(missing, parts_of_a_training, .init = set_up, .fini = tear_down)
+{
+    reel_module *module = reel_module_new(ctx, NULL);
+    reel_linear_layer layer = reel_linear_make(module, "l", 3, 2, NULL);
+    reel_optim *optim = reel_sgd_new(reel_module_parameters(module), NULL);
+    reel_tensor *fields[] = { reel_ones(ctx, REEL_SHAPE(4, 3), REEL_F32), reel_zeros(ctx, REEL_SHAPE(4), REEL_I64) };
+    reel_dataset *data = reel_dataset_from_tensors(fields, 2);
+    reel_loader *loader = reel_loader_new(ctx, data, &(reel_loader_opts) { .batch = 2 });
+    const reel_model model = { .module = module, .forward = forward, .user = &layer };
+    reel_confusion *confusion = reel_confusion_new(ctx, 2);
+    cr_assert(loader && optim && confusion);
+    const reel_metric unnamed = { .update = reel_metric_accuracy().update, .k = 1 }, idle = { .name = "idle" },
+                      unfilled = reel_metric_confusion(NULL);
+    refused(reel_evaluate(&model, loader, NULL, 2, NULL), "evaluate: the list of 2 metrics is missing (NULL)");
+    refused(reel_evaluate(&model, loader, &idle, -1, NULL), "evaluate: there cannot be -1 metrics");
+    refused(reel_evaluate(&model, loader, &idle, REEL_MAX_METRICS + 1, NULL), "evaluate: 9 metrics are more than 8");
+    refused(reel_evaluate(&model, loader, &idle, 1, NULL), "evaluate: a metric has no name or no function");
+    refused(reel_evaluate(&model, loader, &unnamed, 1, NULL), "evaluate: a metric has no name or no function");
+    refused(reel_evaluate(&model, loader, &unfilled, 1, NULL), "confusion: there is no matrix (NULL)");
+    refused(reel_confusion_add(NULL, NULL, fields[1]), "confusion: there is no matrix (NULL)");
+    refused(reel_confusion_add(confusion, fields[0], NULL), "confusion: input 1 is missing (NULL)");
+    refused(reel_confusion_save_svg(NULL, ctx, in_folder("c"), NULL), "confusion_save_svg: there is no matrix (NULL)");
+    refused(reel_matrix_save_svg(ctx, in_folder("c"), "t", 2, NULL, NULL), "matrix_save_svg: there is no list of counts (NULL)");
+
+    reel_fit_opts opts = { .n_metrics = 1 };
+    refused(reel_fit(&model, optim, loader, &opts, NULL), "fit: the list of 1 metrics is missing (NULL)");
+    opts = (reel_fit_opts) { .n_callbacks = 2 };
+    refused(reel_fit(&model, optim, loader, &opts, NULL), "fit: the list of 2 callbacks is missing (NULL)");
+    opts.n_callbacks = -1;
+    refused(reel_fit(&model, optim, loader, &opts, NULL), "fit: there cannot be -1 callbacks");
+    opts = (reel_fit_opts) { .metrics = &idle, .n_metrics = 1, .n_callbacks = 1,
+                             .callbacks = (reel_callback *[]) { &(reel_callback) { .release = release } } };
+    refused(reel_fit(&model, optim, loader, &opts, NULL), "fit: a metric has no name or no function");
+    cr_expect(released, "callbacks are released in any case");
+    reel_run run = { .model = &model, .ctx = ctx, .optim = optim, .data = loader };
+    refused(reel_run_save(&run, in_folder("r")), "run_save: the run is none that reel_fit began");
+    quiet(reel_run_save(NULL, in_folder("r")));
+
+    const double y[2] = { 1, 2 };
+    const reel_series line = { .name = "y", .count = 2 }, drawn = { .y = y, .count = 2 };
+    const reel_panel empty = { .n_series = 1 }, lacks = { .series = &line, .n_series = 1 }, whole = { .series = &drawn, .n_series = 1 };
+    refused(reel_curves_save_svg(ctx, in_folder("s"), NULL, 1), "curves_save_svg: the list of 1 panels is missing (NULL)");
+    refused(reel_curves_save_svg(ctx, in_folder("s"), &empty, 1), "curves_save_svg: the list of 1 series is missing (NULL)");
+    refused(reel_curves_save_svg(ctx, in_folder("s"), &lacks, 1), "curves_save_svg: the list of 2 numbers is missing (NULL)");
+    cr_expect_eq(access(in_folder("s"), F_OK), -1);
+    cr_expect(reel_curves_save_svg(ctx, in_folder("s"), &whole, 1), "names and titles may be left out");
+    reel_confusion_free(confusion);
+    reel_loader_free(loader);
+    reel_dataset_free(data);
+    reel_optim_free(optim);
+    reel_module_free(module);
+}

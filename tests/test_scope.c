@@ -230,6 +230,18 @@ Test(error, of_a_missing_operand_is_told_by_ops_made_of_ops_too)
     says_what_is_missing(reel_max_unpool2d(image, NULL, &(reel_unpool_opts) { .kernel = { 2, 2 } }), "max_unpool2d");
     says_what_is_missing(reel_thin_plate_grid(x, NULL, REEL_SHAPE(1, 1, 2, 2), NULL), "thin_plate_grid");
     says_what_is_missing(reel_jacobian(x, NULL), "jacobian");
+    says_what_is_missing(reel_softmax_backward(NULL, x, 0), "softmax_backward");
+    says_what_is_missing(reel_log_softmax_backward(x, NULL, 0), "log_softmax_backward");
+    says_what_is_missing(reel_linear_scan(x, NULL, 0, NULL), "linear_scan");
+    says_what_is_missing(reel_batch_norm(NULL, NULL, NULL, x, x, NULL), "batch_norm");
+    says_what_is_missing(reel_instance_norm(NULL, x, x, NULL, NULL, NULL), "instance_norm");
+    says_what_is_missing(reel_layer_norm(NULL, REEL_SHAPE(2), x, NULL, NULL), "layer_norm");
+    says_what_is_missing(reel_rms_norm(NULL, REEL_SHAPE(2), x, NULL), "rms_norm");
+    says_what_is_missing(reel_group_norm(NULL, 1, x, x, NULL), "group_norm");
+    says_what_is_missing(reel_lstm_cell(NULL, NULL, NULL, x, x, NULL, NULL, NULL), "lstm_cell");
+    says_what_is_missing(reel_irfft(NULL, x, NULL), "irfft");
+    cr_expect_not(reel_fft(NULL, x, NULL, NULL, NULL));
+    says_what_is_missing(NULL, "fft");
     cr_expect_not(reel_assign(x, NULL));
     says_what_is_missing(NULL, "assign");
     reel_tensor *none = NULL, *grad;
