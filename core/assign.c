@@ -49,7 +49,7 @@ bool reel_set_data(reel_tensor *x, const void *data, size_t bytes)
 static bool infer_detach(reel_infer *infer)
 {
     const reel_tensor *x = infer->in[0];
-    memcpy(infer->out[0].strides, x->strides, sizeof x->strides);
+    memcpy(infer->out[0].strides, reel_tensor_strides(x), x->ndim * sizeof x->shape[0]);
     infer->out[0].offset = 0;
     return reel_infer_same(infer);
 }

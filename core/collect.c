@@ -2,22 +2,20 @@
 // Collects what is needed for some values, for pending effects, and for readers of what effects overwrite.
 #include <reel/core/internal.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Says that the value of `t` is needed. Nodes that were played and whose value was dropped are listed at once. */
-static bool need(reel_ctx *ctx, reel_collected *g, reel_tensor *t)
+static inline void need(reel_collected *g, reel_tensor *t)
 {
-    if (!t || t->storage) return true;
+    if (!t || t->storage) return;
     reel_node *node = t->producer;
-    if (node->needed) return true;
-    if (!node->pending) {
-        if (!reel_grow(ctx, &g->nodes, &g->capacity, g->count + 1, sizeof *g->nodes)) return false;
-        g->nodes[g->count++] = node;
-        node->replay = true;
-        for (int i = 0; i < node->n_in; i++)
-            if (node->tensors[i]) node->tensors[i]->pending_uses++;
-    }
+    if (node->needed) return;
     node->needed = true;
-    return true;
+    if (node->pending) return;
+    g->nodes[g->replays++] = node;
+    node->replay = true;
+    for (int i = 0; i < node->n_in; i++)
+        if (node->tensors[i]) node->tensors[i]->pending_uses++;
 }
 
 static int by_sequence(const void *a, const void *b)
@@ -45,15 +43,25 @@ static bool reads_doomed(const reel_node *node)
     return false;
 }
 
+/* What a dropped value is made from, which may have been dropped too. */
+static void need_again(reel_collected *g, int64_t *replayed)
+{
+    for (; *replayed < g->replays; ++*replayed) {
+        const reel_node *again = g->nodes[*replayed];
+        for (int i = 0; i < again->n_in; i++) need(g, again->tensors[i]);
+    }
+}
+
 bool reel_tape_collect(reel_ctx *ctx, reel_collected *g, reel_tensor *const *targets, int64_t count, bool effects)
 {
-    for (int64_t i = 0; i < count; i++)
-        if (!need(ctx, g, targets[i])) return false;
-    effects = effects && ctx->n_effects > 0;
-    bool ok = true;
-    int64_t pending = 0, replayed = 0;
-    for (reel_node *node = ctx->pending_last; node && ok; node = node->prev) {
-        if (effects) {
+    /* What is played again fills the array from its front, what is pending from its end. */
+    if (!reel_grow(ctx, &g->nodes, &g->capacity, ctx->n_nodes, sizeof *g->nodes)) return false;
+    reel_node **pending = g->nodes + g->capacity;
+    int64_t replayed = 0;
+    for (int64_t i = 0; i < count; i++) need(g, targets[i]);
+    g->overwrites = effects && ctx->n_effects > 0;
+    for (reel_node *node = ctx->pending_last; node; node = node->prev) {
+        if (g->overwrites) {
             if (node->op->flags & REEL_OP_INPLACE) {
                 node->needed = true;
                 set_doomed(node, true);
@@ -62,29 +70,18 @@ bool reel_tape_collect(reel_ctx *ctx, reel_collected *g, reel_tensor *const *tar
             }
         }
         if (!node->needed) continue;
-        pending++;
-        for (int i = 0; i < node->n_in && ok; i++) ok = need(ctx, g, node->tensors[i]);
-        /* Dropped values may need others. */
-        for (; replayed < g->count && ok; replayed++) {
-            reel_node *again = g->nodes[replayed];
-            for (int i = 0; i < again->n_in && ok; i++) ok = need(ctx, g, again->tensors[i]);
-        }
+        *--pending = node;
+        for (int i = 0; i < node->n_in; i++) need(g, node->tensors[i]);
+        need_again(g, &replayed);
     }
-    for (; replayed < g->count && ok; replayed++) {
-        reel_node *again = g->nodes[replayed];
-        for (int i = 0; i < again->n_in && ok; i++) ok = need(ctx, g, again->tensors[i]);
-    }
-    if (effects)
+    need_again(g, &replayed);
+    if (g->overwrites)
         for (reel_node *node = ctx->pending_last; node; node = node->prev)
             if (node->op->flags & REEL_OP_INPLACE) set_doomed(node, false);
-    g->replays = g->count;
-    ok = ok && reel_grow(ctx, &g->nodes, &g->capacity, g->count + pending, sizeof *g->nodes);
     reel_nodes_sort(g->nodes, g->replays);
-    for (reel_node *node = ctx->pending_first; node; node = node->next)
-        if (node->needed) {
-            if (ok) g->nodes[g->count++] = node;
-            node->needed = false;
-        }
-    for (int64_t i = 0; i < g->replays; i++) g->nodes[i]->needed = false;
-    return ok;
+    int64_t n_pending = g->nodes + g->capacity - pending;
+    memmove(g->nodes + g->replays, pending, (size_t)n_pending * sizeof *pending);
+    g->count = g->replays + n_pending;
+    for (int64_t i = 0; i < g->count; i++) g->nodes[i]->needed = false;
+    return true;
 }

@@ -42,44 +42,50 @@ typedef struct reel_extra {
     bool dirty;
 } reel_extra;
 
-/* A tensor is a value on the tape. Outputs live as long as their node; the node lives while one of them is referred to. */
+/* A tensor is a value on the tape. Outputs live as long as their node; the node lives while one of them is referred to.
+ * What play looks at is in the first 64 bytes, one cache line. */
 struct reel_tensor {
     int64_t offset;        /* of element 0 in the storage, in elements; first, since the pool writes there once it is gone */
     reel_ctx *ctx;
     reel_node *producer;   /* NULL: a leaf, or a value without history                       */
     reel_storage *storage; /* NULL: not played yet, or dropped after its last use            */
-    int64_t view_offset;   /* of a view: from element 0 of what it views                     */
-    int64_t numel;
-    reel_extra *extra;
-    int64_t handle;        /* index in ctx->handles while the user may use it, else -1       */
     int32_t refs;          /* the handle, nodes that read it, a leaf whose gradient it is; negative: gone */
     int32_t pending_uses;  /* unplayed nodes that read it                                    */
     int32_t grad_uses;     /* unreversed differentiable nodes that read or made it           */
-    int32_t slot;          /* while reversing: index of its cotangent, else -1               */
-    int32_t scope;         /* depth of the scope that ends its handle                        */
     int32_t plan_id;       /* while planning: its number in the plan, else -1                */
+    int32_t slot;          /* while reversing: index of its cotangent, else -1               */
     uint8_t dtype, ndim;
     bool requires_grad, contiguous;
     bool pinned;           /* asked for by the user: kept while its handle lives             */
     bool is_grad;          /* the gradient of a leaf: kept while the leaf refers to it       */
     bool wanted;           /* while reversing or playing: asked for                          */
-    int64_t shape[REEL_MAX_DIMS], strides[REEL_MAX_DIMS];
+    int64_t numel;
+    int64_t view_offset;   /* of a view: from element 0 of what it views                     */
+    reel_extra *extra;
+    int32_t handle;        /* index in ctx->handles while the user may use it, else -1       */
+    int32_t scope;         /* depth of the scope that ends its handle                        */
+    int64_t shape[];       /* and behind it as many strides: see reel_tensor_strides         */
 };
+static inline size_t reel_tensor_bytes(int ndim) { return sizeof(reel_tensor) + (size_t)ndim * 2 * sizeof(int64_t); }
+static inline const int64_t *reel_tensor_strides(const reel_tensor *x) { return x->shape + x->ndim; }
+static inline void reel_tensor_set_stride(reel_tensor *x, int axis, int64_t stride) { x->shape[x->ndim + axis] = stride; }
 
-/* One application of an op. `tensors` holds the inputs (NULL where left out), then the outputs. */
+/* One application of an op. `tensors` holds the inputs (NULL where left out), then the outputs. What play looks at lies
+ * from `op` on, in one cache line with few tensors. */
 struct reel_node {
-    const reel_op *op;
-    reel_ctx *ctx;
-    reel_node *prev, *next; /* the list of pending nodes, in order of recording; `next` also strings nodes to be freed */
+    reel_ctx *ctx;         /* not where a tensor has it, whose memory this may have been: a tensor that is gone is no tensor */
     uint64_t seq;
     void *attrs;
-    uint32_t *versions;     /* by input: the storage's `recorded` when this was recorded */
-    int32_t live;           /* outputs with refs > 0, plus one for a pending effect      */
+    uint32_t *versions;    /* by input: the storage's `recorded` when this was recorded */
+    int32_t live;          /* outputs with refs > 0, plus one for a pending effect      */
     uint32_t bytes;
+    bool reversed, useful, visited;
+    bool traced;            /* a reel_node_origin is its last part                   */
+    _Alignas(64) const reel_op *op;
+    reel_node *prev, *next; /* the list of pending nodes, in order of recording; `next` also strings nodes to be freed */
     uint16_t n_in;
     uint8_t n_out;
-    bool pending, replay, requires_grad, reversed, needed, useful, visited;
-    bool traced;            /* a reel_node_origin is its last part                   */
+    bool pending, replay, requires_grad, needed;
     reel_tensor *tensors[];
 };
 
@@ -221,7 +227,11 @@ void *reel_tensor_address(const reel_tensor *x);
 
 /* life.c */
 reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype);
-void reel_storage_unref(reel_ctx *ctx, reel_storage *storage);
+void reel_storage_free(reel_ctx *ctx, reel_storage *storage);
+static inline void reel_storage_unref(reel_ctx *ctx, reel_storage *storage)
+{
+    if (storage && --storage->refs == 0) reel_storage_free(ctx, storage);
+}
 void reel_tensor_drop_handle(reel_tensor *x);
 void reel_scope_close(reel_ctx *ctx); /* drops the handles of the innermost scope, or hands them to the one around it */
 static inline bool reel_node_is_effect(const reel_node *node) { return node->op->flags & REEL_OP_INPLACE; }
@@ -241,7 +251,7 @@ void reel_tensor_destroy(reel_tensor *x); /* the object itself; refs are 0 */
 /* Inline, since every op makes one: without references and handle. */
 static inline reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape)
 {
-    reel_tensor *t = reel_small_alloc(ctx, sizeof *t);
+    reel_tensor *t = reel_small_alloc(ctx, reel_tensor_bytes(shape->ndim));
     if (!t) return NULL;
     /* Field by field: a memset of this size is a slow instruction. */
     t->ctx = ctx;
@@ -249,27 +259,28 @@ static inline reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, cons
     t->storage = NULL;
     t->extra = NULL;
     t->offset = t->view_offset = 0;
-    t->handle = t->slot = t->plan_id = -1;
     t->refs = t->pending_uses = t->grad_uses = t->scope = 0;
+    t->plan_id = t->slot = t->handle = -1;
     t->dtype = (uint8_t)dtype;
     t->ndim = (uint8_t)shape->ndim;
     t->contiguous = true;
     t->requires_grad = t->pinned = t->is_grad = t->wanted = false;
-    int64_t stride = 1;
+    int64_t stride = 1, *strides = t->shape + shape->ndim;
     for (int i = shape->ndim; i-- > 0;) {
         t->shape[i] = shape->dim[i];
-        t->strides[i] = stride;
+        strides[i] = stride;
         stride *= shape->dim[i];
     }
     t->numel = stride;
     return t;
 }
 
+bool reel_grow_handles(reel_ctx *ctx);
 static inline bool reel_tensor_give_handle(reel_tensor *x)
 {
     reel_ctx *ctx = x->ctx;
-    if (!reel_grow(ctx, &ctx->handles, &ctx->handles_capacity, ctx->n_handles + 1, sizeof *ctx->handles)) return false;
-    x->handle = ctx->n_handles;
+    if (ctx->n_handles == ctx->handles_capacity && !reel_grow_handles(ctx)) return false;
+    x->handle = (int32_t)ctx->n_handles;
     x->scope = ctx->depth;
     ctx->handles[ctx->n_handles++] = x;
     reel_tensor_ref(x);
@@ -294,7 +305,8 @@ void reel_tensor_alias(reel_tensor *view, const reel_tensor *base);
 
 /* life.c: nodes */
 void reel_node_played(reel_node *node);      /* leaves the list of pending nodes; uses of its inputs are counted off before */
-void reel_nodes_played(reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values); /* the same of many with all their values */
+/* The same of many with all their values. */
+void reel_nodes_played(reel_ctx *ctx, reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values);
 void reel_node_mark_reversed(reel_node *node);
 void reel_node_release(reel_node *node);     /* one `live` less */
 void reel_tensor_settle_value(reel_tensor *x);
@@ -312,12 +324,13 @@ void reel_tape_discard_effects(reel_ctx *ctx);
 typedef struct reel_collected {
     reel_node **nodes;
     int64_t count, capacity, replays;
+    bool overwrites; /* all pending effects are among them, and there are some */
 } reel_collected;
 void reel_nodes_sort(reel_node **nodes, int64_t count); /* in order of recording */
 bool reel_tape_collect(reel_ctx *ctx, reel_collected *collected, reel_tensor *const *targets, int64_t count, bool effects);
 
 /* play_plan.c: plays many nodes by their plan. */
-bool reel_play_planned(reel_ctx *ctx, reel_node **nodes, int64_t count);
+bool reel_play_planned(reel_ctx *ctx, const reel_collected *collected);
 
 /* play.c */
 bool reel_check_versions(reel_ctx *ctx, const reel_node *node);

@@ -17,9 +17,8 @@ reel_storage *reel_storage_new(reel_ctx *ctx, int64_t numel, reel_dtype dtype)
     return NULL;
 }
 
-void reel_storage_unref(reel_ctx *ctx, reel_storage *storage)
+void reel_storage_free(reel_ctx *ctx, reel_storage *storage)
 {
-    if (!storage || --storage->refs > 0) return;
     reel_kept_drop(ctx, storage);
     if (!storage->borrowed) {
         reel_pool_free(ctx, storage->data, storage->bytes);
@@ -28,33 +27,37 @@ void reel_storage_unref(reel_ctx *ctx, reel_storage *storage)
     reel_small_free(ctx, storage, sizeof *storage);
 }
 
-void reel_tensor_destroy(reel_tensor *x)
+static void destroy_extra(reel_ctx *ctx, reel_tensor *x)
 {
-    reel_ctx *ctx = x->ctx;
-    reel_storage_unref(ctx, x->storage);
-    if (x->extra) {
-        if (x->extra->dirty)
-            for (reel_tensor **at = &ctx->dirty; *at; at = &(*at)->extra->next_dirty)
-                if (*at == x) {
-                    *at = x->extra->next_dirty;
-                    break;
-                }
-        reel_tensor *grad = x->extra->grad;
-        for (reel_hook *hook = x->extra->hooks; hook;) {
-            reel_hook *next = hook->next;
-            reel_small_free(ctx, hook, sizeof *hook);
-            hook = next;
-        }
-        reel_small_free(ctx, x->extra, sizeof *x->extra);
-        if (grad) reel_tensor_unref(grad);
+    if (x->extra->dirty)
+        for (reel_tensor **at = &ctx->dirty; *at; at = &(*at)->extra->next_dirty)
+            if (*at == x) {
+                *at = x->extra->next_dirty;
+                break;
+            }
+    reel_tensor *grad = x->extra->grad;
+    for (reel_hook *hook = x->extra->hooks; hook;) {
+        reel_hook *next = hook->next;
+        reel_small_free(ctx, hook, sizeof *hook);
+        hook = next;
     }
+    reel_small_free(ctx, x->extra, sizeof *x->extra);
+    if (grad) reel_tensor_unref(grad);
+}
+
+static inline void destroy(reel_ctx *ctx, reel_tensor *x)
+{
+    reel_storage_unref(ctx, x->storage);
+    if (x->extra) destroy_extra(ctx, x);
     /* Who still names it shall be told. */
     x->producer = NULL;
     x->storage = NULL;
     x->extra = NULL;
     x->refs = -1;
-    reel_small_free(ctx, x, sizeof *x);
+    reel_small_free(ctx, x, reel_tensor_bytes(x->ndim));
 }
+
+void reel_tensor_destroy(reel_tensor *x) { destroy(x->ctx, x); }
 
 static void pending_unlink(reel_ctx *ctx, reel_node *node)
 {
@@ -75,10 +78,7 @@ static void node_free(reel_ctx *ctx, reel_node *node)
     if (node->pending) pending_unlink(ctx, node);
     for (int k = 0; k < node->n_out; k++) {
         reel_tensor *t = reel_node_out(node)[k];
-        if (t && t->producer == node) {
-            t->producer = NULL;
-            reel_tensor_destroy(t);
-        }
+        if (t && t->producer == node) destroy(ctx, t);
     }
     for (int i = 0; i < node->n_in; i++) {
         reel_tensor *t = node->tensors[i];
@@ -90,6 +90,16 @@ static void node_free(reel_ctx *ctx, reel_node *node)
     }
     ctx->n_nodes--;
     reel_small_free(ctx, node, node->bytes);
+}
+
+/* A chain of nodes of any length goes one by one, not by recursion: what is released meanwhile waits in the list. */
+static void free_released(reel_ctx *ctx)
+{
+    while (ctx->free_nodes) {
+        reel_node *node = ctx->free_nodes;
+        ctx->free_nodes = node->next;
+        node_free(ctx, node);
+    }
 }
 
 void reel_node_release(reel_node *node)
@@ -104,11 +114,7 @@ void reel_node_release(reel_node *node)
     ctx->free_nodes = node;
     if (ctx->freeing) return;
     ctx->freeing = true;
-    while (ctx->free_nodes) {
-        node = ctx->free_nodes;
-        ctx->free_nodes = node->next;
-        node_free(ctx, node);
-    }
+    free_released(ctx);
     ctx->freeing = false;
 }
 
@@ -129,22 +135,30 @@ void reel_node_played(reel_node *node)
     reel_node_release(node);
 }
 
-void reel_nodes_played(reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values)
+void reel_nodes_played(reel_ctx *ctx, reel_node **nodes, int64_t count, reel_tensor **values, int64_t n_values)
 {
     for (int64_t n = 0; n < count; n++) {
-        reel_node *node = nodes[n];
-        if (node->pending) pending_unlink(node->ctx, node);
-        node->needed = node->replay = false;
-        node->live++; /* all must outlast the settling below */
-    }
-    for (int64_t v = 0; v < n_values; v++) reel_tensor_settle(values[v]);
-    for (int64_t n = 0; n < count; n++) {
-        if (reel_node_is_effect(nodes[n])) {
-            nodes[n]->ctx->n_effects--;
-            nodes[n]->live--;
+        reel_node *first = nodes[n], *last = first;
+        last->needed = last->replay = false;
+        if (!first->pending) continue;
+        last->pending = false;
+        while (n + 1 < count && nodes[n + 1] == last->next) { /* neighbours leave the list together */
+            last = nodes[++n];
+            last->needed = last->replay = last->pending = false;
         }
+        *(first->prev ? &first->prev->next : &ctx->pending_first) = last->next;
+        *(last->next ? &last->next->prev : &ctx->pending_last) = first->prev;
+    }
+    bool inner = ctx->freeing;
+    ctx->freeing = true; /* nodes and values that go stay readable until all are settled */
+    for (int64_t v = 0; v < n_values; v++) reel_tensor_settle(values[v]);
+    for (int64_t n = 0; n < count && ctx->n_effects > 0; n++) {
+        if (!reel_node_is_effect(nodes[n])) continue;
+        ctx->n_effects--;
         reel_node_release(nodes[n]);
     }
+    if (!inner) free_released(ctx);
+    ctx->freeing = inner;
 }
 
 void reel_node_mark_reversed(reel_node *node)
@@ -207,6 +221,12 @@ void reel_tensor_unref(reel_tensor *x)
         reel_tensor_destroy(x);
 }
 
+bool reel_grow_handles(reel_ctx *ctx)
+{
+    if (ctx->n_handles > INT32_MAX) return reel_fail(ctx, REEL_ERROR_MEMORY, "more than %d tensors", INT32_MAX) != NULL;
+    return reel_grow(ctx, &ctx->handles, &ctx->handles_capacity, ctx->n_handles + 1, sizeof *ctx->handles);
+}
+
 static void lose_handle(reel_tensor *x)
 {
     x->handle = -1;
@@ -233,16 +253,28 @@ void reel_tensor_drop_handle(reel_tensor *x)
 /* Drops the handles of the innermost scope, or hands them to the one around it. */
 void reel_scope_close(reel_ctx *ctx)
 {
-    int64_t first = ctx->scopes[ctx->depth - 1].first, kept = first;
-    for (int64_t i = first; i < ctx->n_handles; i++) {
+    int64_t first = ctx->scopes[ctx->depth - 1].first, kept = first, stay = 0;
+    bool inner = ctx->freeing;
+    ctx->freeing = true;
+    /* From the newest on, so that a value goes together with the node that read it. */
+    for (int64_t i = ctx->n_handles; i-- > first;) {
         reel_tensor *t = ctx->handles[i];
         if (!t) continue;
         if (t->scope < ctx->depth) {
-            t->handle = kept;
-            ctx->handles[kept++] = t;
+            stay++;
         } else {
+            ctx->handles[i] = NULL;
             lose_handle(t);
+            if (!inner) free_released(ctx);
         }
+    }
+    ctx->freeing = inner;
+    for (int64_t i = first; stay > 0; i++) {
+        reel_tensor *t = ctx->handles[i];
+        if (!t) continue;
+        t->handle = kept;
+        ctx->handles[kept++] = t;
+        stay--;
     }
     ctx->n_handles = kept;
     ctx->depth--;

@@ -19,7 +19,7 @@ static uint32_t *put_external(uint32_t *key, const reel_tensor *t)
 {
     *key++ = EXTERNAL_MARK | (uint32_t)t->dtype << 8 | (uint32_t)t->ndim << 1 | t->contiguous;
     key = put_bytes(key, t->shape, t->ndim * sizeof t->shape[0]);
-    return t->contiguous ? key : put_bytes(key, t->strides, t->ndim * sizeof t->strides[0]);
+    return t->contiguous ? key : put_bytes(key, reel_tensor_strides(t), t->ndim * sizeof t->shape[0]);
 }
 
 static inline void number(reel_play_list *list, reel_tensor *t)
@@ -28,75 +28,113 @@ static inline void number(reel_play_list *list, reel_tensor *t)
     list->values[list->n_values++] = t;
 }
 
-bool reel_value_outlives(const reel_tensor *t, bool eager)
+/* The two halves of the product of two numbers, one over the other: each bit depends on all. */
+static inline uint64_t mix(uint64_t a, uint64_t b)
 {
-    if (t->wanted || t->is_grad || t->pinned || t->pending_uses > 0 || t->grad_uses > 0) return true;
-    return t->handle >= 0 && (eager || t->numel * (int64_t)reel_dtype_size((reel_dtype)t->dtype) <= REEL_KEEP_BYTES);
+    __extension__ typedef unsigned __int128 uint128;
+    uint128 product = (uint128)(a ^ 0x9E3779B97F4A7C15u) * (b ^ 0xD1B54A32D192ED03u); /* odd, with well spread bits */
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t mix(uint64_t hash, const uint32_t *two)
-{
-    hash = (hash ^ ((uint64_t)two[0] << 32 | two[1])) * 0x9E3779B97F4A7C15u; /* the golden ratio's bits */
-    return hash ^ hash >> 29;
-}
-
-/* Four chains that do not wait for each other, eight bytes at a time. */
+/* Two chains that do not wait for each other, sixteen bytes at a time. */
 static uint64_t hash_words(const uint32_t *key, int64_t words)
 {
-    uint64_t h[4] = { (uint64_t)words, 1, 2, 3 };
+    uint64_t first = (uint64_t)words, second = 1, two[4];
     int64_t i = 0;
-    for (; i + 8 <= words; i += 8)
-        for (int k = 0; k < 4; k++) h[k] = mix(h[k], key + i + 2 * k);
-    for (; i < words; i++) h[0] = mix(h[0], (const uint32_t[]){ key[i], 0 });
-    for (int k = 1; k < 4; k++) h[0] = mix(h[0], (const uint32_t[]){ (uint32_t)(h[k] >> 32), (uint32_t)h[k] });
-    return h[0] ^ h[0] >> 32;
+    for (; i + 8 <= words; i += 8) {
+        memcpy(two, key + i, sizeof two);
+        first = mix(first ^ two[0], two[1]);
+        second = mix(second ^ two[2], two[3]);
+    }
+    for (; i < words; i++) first = mix(first, key[i]);
+    return mix(first, second);
+}
+
+void reel_plan_count_uses(const reel_play_list *list, int64_t n_nodes, int by)
+{
+    for (int64_t n = 0; n < n_nodes; n++)
+        for (int i = 0; i < list->nodes[n]->n_in; i++)
+            if (list->nodes[n]->tensors[i]) list->nodes[n]->tensors[i]->pending_uses += by;
+}
+
+/* The node's part of the key, for which there is room; NULL when an input has been overwritten. */
+static uint32_t *put_node(uint32_t *key, reel_play_list *list, const reel_node *node, size_t attrs)
+{
+    int n_in = node->n_in, n_out = node->n_out;
+    key = put_bytes(key, &node->op, sizeof node->op);
+    *key++ = (uint32_t)n_in << 8 | (uint32_t)n_out;
+    if (attrs) key = put_bytes(key, node->attrs, attrs);
+    bool overwritten = false;
+    for (int i = 0; i < n_in; i++) {
+        reel_tensor *t = node->tensors[i];
+        if (!t) {
+            *key++ = UINT32_MAX;
+            continue;
+        }
+        t->pending_uses--;
+        overwritten |= t->storage && t->storage->version != node->versions[i];
+        if (t->plan_id >= 0) {
+            *key++ = (uint32_t)t->plan_id;
+        } else {
+            number(list, t);
+            key = put_external(key, t);
+        }
+    }
+    for (int k = 0; k < n_out; k++) number(list, node->tensors[n_in + k]);
+    return overwritten && !list->overwrites ? NULL : key;
+}
+
+static bool put_nodes(reel_ctx *ctx, reel_play_list *list, int64_t *done)
+{
+    uint32_t *key = put_bytes(list->key, &list->n_nodes, sizeof list->n_nodes);
+    for (int64_t n = 0; n < list->n_nodes; n++) {
+        const reel_node *node = list->nodes[n];
+        /* Elementwise ops read their attributes when they are played: they shape no plan. */
+        size_t attrs = node->op->pointwise ? 0 : node->op->key_size ? node->op->key_size : node->op->attrs_size;
+        int64_t words = 3 + (int64_t)(attrs + 3) / 4 + node->n_in * (1 + 4 * REEL_MAX_DIMS);
+        if (list->n_values + node->n_in + node->n_out > list->values_capacity || key - list->key + words > list->key_capacity) {
+            list->key_words = key - list->key;
+            if (!reel_grow(ctx, &list->values, &list->values_capacity, list->n_values + node->n_in + node->n_out,
+                           sizeof *list->values) ||
+                !reel_grow(ctx, &list->key, &list->key_capacity, list->key_words + words, sizeof *list->key))
+                return false;
+            key = list->key + list->key_words;
+        }
+        *done = n + 1;
+        if (n + 6 < list->n_nodes) __builtin_prefetch(&list->nodes[n + 6]->op, 1);
+        key = put_node(key, list, node, attrs);
+        if (!key) return reel_check_versions(ctx, node);
+    }
+    list->key_words = key - list->key;
+    return true;
+}
+
+/* Of every value, when all uses have been counted off: whether it is there already, else whether it outlives the plan. */
+static bool put_values(reel_ctx *ctx, reel_play_list *list)
+{
+    int64_t words = (list->n_values + 3) / 4;
+    if (!reel_grow(ctx, &list->key, &list->key_capacity, list->key_words + words, sizeof *list->key)) return false;
+    uint8_t *flags = (uint8_t *)(list->key + list->key_words);
+    memset(flags, 0, (size_t)words * sizeof *list->key);
+    for (int64_t v = 0; v < list->n_values; v++) {
+        if (v + 8 < list->n_values) __builtin_prefetch(list->values[v + 8]);
+        flags[v] = list->values[v]->storage ? 2 : reel_value_outlives(list->values[v], ctx->eager);
+    }
+    list->key_words += words;
+    return true;
 }
 
 bool reel_plan_key(reel_ctx *ctx, reel_play_list *list)
 {
-    int64_t most_values = 0;
-    for (int64_t n = 0; n < list->n_nodes; n++) {
-        most_values += list->nodes[n]->n_in + list->nodes[n]->n_out;
-        list->overwrites |= (list->nodes[n]->op->flags & REEL_OP_INPLACE) != 0;
-    }
-    int64_t likely = 4 * list->n_nodes + most_values + 64;
-    if (!reel_grow(ctx, &list->values, &list->values_capacity, most_values, sizeof *list->values) ||
-        !reel_grow(ctx, &list->key, &list->key_capacity, likely, sizeof *list->key))
-        return false;
-    for (int64_t n = 0; n < list->n_nodes; n++) {
-        const reel_node *node = list->nodes[n];
-        const reel_op *op = node->op;
-        int n_in = node->n_in, n_out = node->n_out;
-        /* Elementwise ops read their attributes when they are played: they shape no plan. */
-        size_t attrs = op->pointwise ? 0 : op->key_size ? op->key_size : op->attrs_size;
-        int64_t most = 4 + (int64_t)(attrs + 3) / 4 + n_in * (1 + 4 * REEL_MAX_DIMS) + n_out;
-        if (!reel_grow(ctx, &list->key, &list->key_capacity, list->key_words + most, sizeof *list->key)) return false;
-        uint32_t *key = put_bytes(list->key + list->key_words, &op, sizeof op);
-        *key++ = (uint32_t)n_in << 8 | (uint32_t)n_out;
-        if (attrs) key = put_bytes(key, node->attrs, attrs);
-        for (int i = 0; i < n_in; i++) {
-            reel_tensor *t = node->tensors[i];
-            if (!t) {
-                *key++ = UINT32_MAX;
-                continue;
-            }
-            if (t->storage && t->storage->version != node->versions[i] && !list->overwrites) return reel_check_versions(ctx, node);
-            if (t->plan_id >= 0) {
-                *key++ = (uint32_t)t->plan_id;
-            } else {
-                number(list, t);
-                key = put_external(key, t);
-            }
-        }
-        for (int k = 0; k < n_out; k++) {
-            reel_tensor *t = node->tensors[n_in + k];
-            number(list, t);
-            *key++ = (uint32_t)reel_value_outlives(t, ctx->eager) | (uint32_t)(t->storage != NULL) << 1;
-        }
-        list->key_words = key - list->key;
-    }
-    list->hash = hash_words(list->key, list->key_words);
-    return true;
+    int64_t done = 0, likely = list->n_nodes * 2 + 64;
+    bool ok = reel_grow(ctx, &list->values, &list->values_capacity, likely, sizeof *list->values) &&
+              reel_grow(ctx, &list->key, &list->key_capacity, 4 * likely, sizeof *list->key) && put_nodes(ctx, list, &done) &&
+              put_values(ctx, list);
+    if (ok)
+        list->hash = hash_words(list->key, list->key_words);
+    else
+        reel_plan_count_uses(list, done, 1);
+    return ok;
 }
 
 /* The cache: buckets by hash, and a list in order of last use. */

@@ -91,9 +91,11 @@ typedef struct reel_plan {
     size_t bytes;                     /* of this block                         */
 } reel_plan;
 
-/* Numbers the values of list->nodes and writes the key. False, with an error, when memory is short or an input has been
+/* Numbers the values of list->nodes, counts off their uses by these nodes, which are as good as played from here on, and
+ * writes the key. False, with an error and with the uses counted as before, when memory is short or an input has been
  * overwritten. */
 bool reel_plan_key(reel_ctx *ctx, reel_play_list *list);
+void reel_plan_count_uses(const reel_play_list *list, int64_t n_nodes, int by); /* of the first nodes, back on or off */
 
 /* The plan for a keyed list: from the cache, or made and put there. NULL when memory is short. */
 reel_plan *reel_plan_for(reel_ctx *ctx, reel_play_list *list);
@@ -104,7 +106,11 @@ void reel_plan_destroy(reel_ctx *ctx, reel_plan *plan);
 void reel_plan_cache_close(reel_ctx *ctx);
 
 /* A value that must have memory of its own after the plan. */
-bool reel_value_outlives(const reel_tensor *t, bool eager);
+static inline bool reel_value_outlives(const reel_tensor *t, bool eager)
+{
+    if (t->pending_uses > 0 || t->grad_uses > 0 || t->wanted || t->is_grad || t->pinned) return true;
+    return t->handle >= 0 && (eager || t->numel * (int64_t)reel_dtype_size((reel_dtype)t->dtype) <= REEL_KEEP_BYTES);
+}
 
 /* profile.c: what has been played since `start`; only while ctx->profile is there. False when memory is short. */
 int64_t reel_profile_clock(void);

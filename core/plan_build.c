@@ -30,8 +30,8 @@ static reel_plan_value describe(const reel_tensor *t, int32_t v)
     value.bytes = t->numel > MOST_BYTES ? INT64_MAX
                                         : (t->numel + REEL_TILE_LANES - 1) / REEL_TILE_LANES * REEL_TILE_LANES *
                                               (int64_t)reel_dtype_size((reel_dtype)t->dtype);
-    memcpy(value.shape, t->shape, sizeof value.shape);
-    memcpy(value.strides, t->strides, sizeof value.strides);
+    memcpy(value.shape, t->shape, t->ndim * sizeof value.shape[0]);
+    memcpy(value.strides, reel_tensor_strides(t), t->ndim * sizeof value.strides[0]);
     return value;
 }
 

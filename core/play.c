@@ -30,7 +30,7 @@ static void set_buffer(reel_buffer *buffer, const reel_tensor *t)
         *buffer = (reel_buffer){ 0 };
         return;
     }
-    *buffer = (reel_buffer){ .data = reel_tensor_address(t), .shape = t->shape, .strides = t->strides, .numel = t->numel,
+    *buffer = (reel_buffer){ .data = reel_tensor_address(t), .shape = t->shape, .strides = reel_tensor_strides(t), .numel = t->numel,
                              .ndim = t->ndim, .dtype = (reel_dtype)t->dtype };
 }
 
@@ -186,7 +186,7 @@ bool reel_play_targets(reel_ctx *ctx, reel_tensor *const *targets, int64_t count
     ctx->playing = true;
     int64_t played = 0, start = ctx->profile ? reel_profile_clock() : 0;
     if (ok && g.count > 1 && !ctx->eager && !ctx->anomaly) {
-        ok = reel_play_planned(ctx, g.nodes, g.count);
+        ok = reel_play_planned(ctx, &g);
         played = ok ? g.count : 0;
     } else if (ok) {
         played = play_each(ctx, g.nodes, g.count);

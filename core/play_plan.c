@@ -173,11 +173,7 @@ static void undo(planned_run *run)
             reel_storage_unref(run->ctx, t->storage);
             t->storage = NULL;
         }
-    for (int64_t n = 0; n < run->list.n_nodes; n++) {
-        reel_node *node = run->list.nodes[n];
-        for (int i = 0; i < node->n_in; i++)
-            if (node->tensors[i]) node->tensors[i]->pending_uses++;
-    }
+    reel_plan_count_uses(&run->list, run->list.n_nodes, 1);
     for (int64_t n = 0; n < run->list.n_nodes; n++) {
         reel_node *node = run->list.nodes[n];
         if (!node->needed) continue;
@@ -188,23 +184,22 @@ static void undo(planned_run *run)
     }
 }
 
-bool reel_play_planned(reel_ctx *ctx, reel_node **nodes, int64_t count)
+bool reel_play_planned(reel_ctx *ctx, const reel_collected *collected)
 {
-    planned_run run = { .ctx = ctx, .list = { .nodes = nodes, .n_nodes = count } };
+    planned_run run = { .ctx = ctx };
     reel_play_list *list = &run.list;
-    /* From here on the nodes count as played: what is still counted after this is needed by others. */
-    for (int64_t n = 0; n < count; n++)
-        for (int i = 0; i < nodes[n]->n_in; i++)
-            if (nodes[n]->tensors[i]) nodes[n]->tensors[i]->pending_uses--;
-    bool ok = reel_plan_key(ctx, list);
-    run.plan = ok ? reel_plan_for(ctx, list) : NULL;
+    list->nodes = collected->nodes;
+    list->n_nodes = collected->count;
+    list->overwrites = collected->overwrites;
+    bool keyed = reel_plan_key(ctx, list);
+    run.plan = keyed ? reel_plan_for(ctx, list) : NULL;
     for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = -1;
     size_t address_bytes = run.plan ? (size_t)(run.plan->n_values + 1) * sizeof *run.address : 0;
     if (run.plan) run.address = reel_pool_alloc(ctx, address_bytes);
-    ok = run.address && place(&run) && play_steps(&run);
+    bool ok = run.address && place(&run) && play_steps(&run);
     if (ok)
-        reel_nodes_played(nodes, count, list->values, list->n_values);
-    else
+        reel_nodes_played(ctx, list->nodes, list->n_nodes, list->values, list->n_values);
+    else if (keyed)
         undo(&run);
     ctx->arena_used = 0;
     if (run.shared) reel_storage_unref(ctx, run.shared);

@@ -44,7 +44,7 @@ void reel_print(reel_tensor *x, FILE *file)
     for (int i = 0; i < ndim; i++) fputc('[', file);
     for (;;) {
         int64_t at = 0;
-        for (int i = 0; i < ndim; i++) at += index[i] * x->strides[i];
+        for (int i = 0; i < ndim; i++) at += index[i] * reel_tensor_strides(x)[i];
         print_element(file, data, (reel_dtype)x->dtype, at);
         int axis = ndim - 1;
         for (; axis >= 0; axis--) {

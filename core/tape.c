@@ -58,16 +58,10 @@ bool reel_infer_same(reel_infer *infer)
     return true;
 }
 
-bool reel_infer_broadcast(reel_infer *infer)
+static __attribute__((noinline)) bool infer_unequal(reel_infer *infer)
 {
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
     const reel_tensor *first = infer->in[0];
-    bool same = true;
-    for (int i = 1; i < infer->n_in && same; i++) {
-        const reel_tensor *t = infer->in[i];
-        same = !t || (t->dtype == first->dtype && reel_tensor_same_shape(t, first));
-    }
-    if (same) return reel_infer_same(infer);
     reel_shape shape = reel_shape_of(first);
     for (int i = 1; i < infer->n_in; i++) {
         const reel_tensor *t = infer->in[i];
@@ -91,6 +85,16 @@ bool reel_infer_broadcast(reel_infer *infer)
     return reel_infer_out(infer, 0, (reel_dtype)first->dtype, shape);
 }
 
+bool reel_infer_broadcast(reel_infer *infer)
+{
+    const reel_tensor *first = infer->in[0];
+    for (int i = 1; i < infer->n_in; i++) {
+        const reel_tensor *t = infer->in[i];
+        if (t && (t->dtype != first->dtype || !reel_tensor_same_shape(t, first))) return infer_unequal(infer);
+    }
+    return reel_infer_same(infer);
+}
+
 /* Recording */
 
 /* A loop that overwrites and never asks for a value does not grow the tape without end. */
@@ -103,21 +107,31 @@ const char *reel_tensor_fault(const reel_tensor *x, const reel_ctx *ctx)
     return x->refs < 0 ? "is gone: it was freed, or the scope it was made in has ended (see reel_scope_return)" : NULL;
 }
 
-static bool check_inputs(reel_ctx *ctx, const char *op, uint32_t optional, reel_tensor *const *in, int n_in)
+static bool refuse_input(reel_ctx *ctx, const char *op, int i, const reel_tensor *t)
 {
+    return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d %s", op, i, reel_tensor_fault(t, ctx)) != NULL;
+}
+
+/* Says of `*grad` whether one of them requires a gradient. */
+static inline bool check_inputs(reel_ctx *ctx, const char *op, uint32_t optional, reel_tensor *const *in, int n_in, bool *grad)
+{
+    bool any = false;
     if (n_in < 0 || n_in > UINT16_MAX)
         return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d operands are too many", op, n_in) != NULL;
     for (int i = 0; i < n_in; i++) {
-        if (in[i] ? in[i]->ctx == ctx && in[i]->refs >= 0 : i < 32 && optional >> i & 1) continue;
-        return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: input %d %s", op, i, reel_tensor_fault(in[i], ctx)) != NULL;
+        const reel_tensor *t = in[i];
+        if (t ? t->ctx != ctx || t->refs < 0 : i > 31 || !(optional >> i & 1)) return refuse_input(ctx, op, i, t);
+        any |= t && t->requires_grad;
     }
+    *grad = any;
     return true;
 }
 
 bool reel_operands(const char *op, reel_tensor *const *in, int n)
 {
+    bool grad;
     for (int i = 0; i < n; i++)
-        if (in[i]) return !in[i]->ctx->error && check_inputs(in[i]->ctx, op, 0, in, n);
+        if (in[i]) return !in[i]->ctx->error && check_inputs(in[i]->ctx, op, 0, in, n, &grad);
     return false;
 }
 
@@ -144,10 +158,8 @@ static bool check_overwritten(reel_ctx *ctx, const reel_op *op, reel_tensor *t)
     return true;
 }
 
-static void pending_append(reel_node *node)
+static inline void pending_append(reel_ctx *ctx, reel_node *node)
 {
-    reel_ctx *ctx = node->ctx;
-    node->pending = true;
     node->prev = ctx->pending_last;
     node->next = NULL;
     if (ctx->pending_last)
@@ -177,45 +189,46 @@ static void note_origin(reel_ctx *ctx, reel_node *node)
         reel_call_stack_capture(&origin->stack);
 }
 
-/* Without its outputs yet, but with room for so many. */
-static reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, int n_out, const void *attrs)
+/* Without its outputs yet, but with room for so many. Its inputs count it as a reader. */
+static inline reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, int n_out,
+                                  const void *attrs, bool pending, bool grad)
 {
     size_t tensors = (size_t)(n_in + n_out) * sizeof(reel_tensor *), versions = ((size_t)n_in * 4 + 7) & ~(size_t)7;
-    size_t bytes = sizeof(reel_node) + tensors + versions + op->attrs_size;
+    size_t bytes = offsetof(reel_node, tensors) + tensors + versions + op->attrs_size;
     if (ctx->anomaly) bytes = ((bytes + 7) & ~(size_t)7) + sizeof(reel_node_origin);
     reel_node *node = reel_small_alloc(ctx, bytes);
     if (!node) return NULL;
-    node->op = op;
     node->ctx = ctx;
-    node->prev = node->next = NULL;
+    node->op = op;
     node->live = 0;
-    node->pending = node->replay = node->requires_grad = node->reversed = node->needed = node->useful = node->visited =
-        node->traced = false;
+    node->replay = node->reversed = node->needed = node->useful = node->visited = node->traced = false;
+    node->pending = pending;
+    node->requires_grad = grad;
     node->bytes = (uint32_t)bytes;
     node->n_in = (uint16_t)n_in;
     node->n_out = 0;
-    node->versions = (uint32_t *)((char *)(node + 1) + tensors);
+    node->versions = (uint32_t *)((char *)node->tensors + tensors);
     node->attrs = (char *)node->versions + versions;
     if (op->attrs_size) memcpy(node->attrs, attrs, op->attrs_size);
     if (ctx->anomaly) note_origin(ctx, node);
     ctx->n_nodes++;
-    bool grad = false;
+    bool strided = op->flags & (REEL_OP_STRIDED | REEL_OP_VIEW);
     for (int i = 0; i < n_in; i++) {
         reel_tensor *t = in[i];
         /* An op that takes row-major memory only gets its strided operand through a copy on the tape. */
-        if (t && !t->contiguous && !(op->flags & (REEL_OP_STRIDED | REEL_OP_VIEW))) t = reel_contiguous(t);
+        if (!strided && t && !t->contiguous) t = reel_contiguous(t);
         node->tensors[i] = t;
         if (!t) continue;
         node->versions[i] = t->storage ? t->storage->recorded : 0;
-        grad |= t->requires_grad;
+        t->pending_uses += pending;
+        t->grad_uses += grad;
         reel_tensor_ref(t);
     }
     node->seq = ++ctx->seq; /* after the copies it reads */
-    node->requires_grad = grad && op->vjp && ctx->no_grad == 0;
     return node;
 }
 
-/* Undoes node_new when an output could not be made. */
+/* Undoes node_new when an output could not be made, or when nothing needs to be remembered. */
 static void node_abandon(reel_ctx *ctx, reel_node *node)
 {
     for (int k = 0; k < node->n_out; k++) {
@@ -227,24 +240,15 @@ static void node_abandon(reel_ctx *ctx, reel_node *node)
         else
             reel_tensor_destroy(t);
     }
-    for (int i = 0; i < node->n_in; i++)
-        if (node->tensors[i]) reel_tensor_unref(node->tensors[i]);
+    for (int i = 0; i < node->n_in; i++) {
+        reel_tensor *t = node->tensors[i];
+        if (!t) continue;
+        t->pending_uses -= node->pending;
+        t->grad_uses -= node->requires_grad;
+        reel_tensor_unref(t);
+    }
     ctx->n_nodes--;
     reel_small_free(ctx, node, node->bytes);
-}
-
-static reel_tensor *output_new(reel_ctx *ctx, const reel_op *op, const reel_spec *spec)
-{
-    reel_tensor *t = reel_tensor_new(ctx, spec->dtype, &spec->shape);
-    if (!t || !(op->flags & REEL_OP_VIEW)) return t;
-    int64_t expected = 1;
-    for (int i = t->ndim; i-- > 0;) {
-        t->strides[i] = spec->strides[i];
-        if (t->shape[i] != 1 && t->strides[i] != expected) t->contiguous = false;
-        expected *= t->shape[i];
-    }
-    if (t->numel <= 1) t->contiguous = true;
-    return t;
 }
 
 /* Makes a view of memory that is there already. */
@@ -255,10 +259,80 @@ void reel_tensor_alias(reel_tensor *view, const reel_tensor *base)
     view->offset = base->offset + view->view_offset;
 }
 
-reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs,
-                           reel_tensor **out)
+static void set_view(reel_tensor *t, const reel_spec *spec)
 {
-    if (!ctx || ctx->error || !check_inputs(ctx, op->name, op->optional, in, n_in)) return NULL;
+    int64_t expected = 1;
+    for (int i = t->ndim; i-- > 0;) {
+        reel_tensor_set_stride(t, i, spec->strides[i]);
+        if (t->shape[i] != 1 && spec->strides[i] != expected) t->contiguous = false;
+        expected *= t->shape[i];
+    }
+    if (t->numel <= 1) t->contiguous = true;
+    t->view_offset = spec->offset;
+}
+
+/* Whoever can name an output holds it. */
+static inline __attribute__((always_inline)) bool add_output(reel_ctx *ctx, reel_node *node, const reel_spec *spec, bool named,
+                                                             bool plain)
+{
+    reel_tensor *t = reel_tensor_new(ctx, spec->dtype, &spec->shape);
+    reel_node_out(node)[node->n_out++] = t;
+    if (!t) return false;
+    t->producer = node;
+    t->grad_uses = node->requires_grad;
+    t->requires_grad = node->requires_grad && reel_dtype_is_float(spec->dtype);
+    if (!plain && node->op->flags & REEL_OP_VIEW) set_view(t, spec);
+    return !named || reel_tensor_give_handle(t);
+}
+
+/* Without `out` nobody can name any but the first: they live while somebody reads them. */
+static __attribute__((noinline)) bool add_others(reel_ctx *ctx, reel_node *node, const reel_infer *infer, bool named)
+{
+    bool ok = true;
+    for (int k = 1; k < infer->n_out && ok; k++) ok = add_output(ctx, node, &infer->out[k], named, false);
+    return ok;
+}
+
+/* Looks at what `op` overwrites, and plays overwrites of it when many are pending. */
+static bool prepare_overwrite(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in)
+{
+    int writes = op->writes ? op->writes : 1;
+    bool many = false;
+    for (int i = 0; i < writes && i < n_in; i++) {
+        if (!in[i]) continue;
+        if (!check_overwritten(ctx, op, in[i])) return false;
+        many |= in[i]->storage->recorded - in[i]->storage->version >= MOST_PENDING_OVERWRITES;
+    }
+    return !many || ctx->playing || reel_play_targets(ctx, NULL, 0, true);
+}
+
+static void note_overwrite(reel_ctx *ctx, reel_node *node)
+{
+    int writes = node->op->writes ? node->op->writes : 1;
+    node->live++;
+    ctx->n_effects++;
+    for (int i = 0; i < writes && i < node->n_in; i++)
+        if (node->tensors[i]) node->tensors[i]->storage->recorded++;
+}
+
+/* A view of memory that is there is nothing to be played. */
+static reel_tensor *finish_view(reel_ctx *ctx, reel_node *node)
+{
+    reel_tensor *view = reel_node_out(node)[0];
+    reel_tensor_alias(view, node->tensors[0]);
+    if (node->requires_grad) return view;
+    view->producer = NULL; /* memory under other strides: nothing to remember */
+    reel_node_out(node)[0] = NULL;
+    node_abandon(ctx, node);
+    return view;
+}
+
+/* A plain op neither overwrites nor views. What is known of the arguments when this is compiled takes no time. */
+static inline __attribute__((always_inline)) reel_tensor *record(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in,
+                                                                 int n_in, const void *attrs, reel_tensor **out, bool plain)
+{
+    bool grad = false;
+    if (!ctx || ctx->error || !check_inputs(ctx, op->name, op->optional, in, n_in, &grad)) return NULL;
     reel_infer infer;
     infer.op = op;
     infer.ctx = ctx;
@@ -266,7 +340,6 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     infer.in = in;
     infer.attrs = attrs;
     infer.n_out = 1;
-    bool effect = op->flags & REEL_OP_INPLACE, view = op->flags & REEL_OP_VIEW;
     if (!op->infer(&infer)) {
         reel_fail(ctx, REEL_ERROR_VALUE, "%s: the operands were refused", op->name);
         return NULL;
@@ -274,73 +347,39 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
     if ((unsigned)infer.n_out > REEL_MAX_OUTPUTS)
         return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d outputs; an op has at most %d", op->name, infer.n_out,
                          REEL_MAX_OUTPUTS);
+    bool effect = !plain && op->flags & REEL_OP_INPLACE, there = !plain && op->flags & REEL_OP_VIEW && in[0]->storage;
     if (effect) {
-        int writes = op->writes ? op->writes : 1;
-        bool many = false;
-        for (int i = 0; i < writes && i < n_in; i++) {
-            if (!in[i]) continue;
-            if (!check_overwritten(ctx, op, in[i])) return NULL;
-            many |= in[i]->storage->recorded - in[i]->storage->version >= MOST_PENDING_OVERWRITES;
-        }
-        if (many && !ctx->playing && !reel_play_targets(ctx, NULL, 0, true)) return NULL;
+        if (!prepare_overwrite(ctx, op, in, n_in)) return NULL;
         infer.n_out = 0;
     }
-    reel_node *node = node_new(ctx, op, in, n_in, infer.n_out, attrs);
+    int n_out = infer.n_out;
+    reel_node *node = node_new(ctx, op, in, n_in, n_out, attrs, !there, grad && op->vjp && ctx->no_grad == 0);
     if (!node) return NULL;
-    for (int k = 0; k < infer.n_out; k++) {
-        reel_tensor *t = output_new(ctx, op, &infer.out[k]);
-        reel_node_out(node)[k] = t;
-        node->n_out = (uint8_t)(k + 1);
-        /* Without `out` nobody can name the others: they live while somebody reads them. */
-        if (!t || ctx->error || ((out || k == 0) && !reel_tensor_give_handle(t))) {
-            node_abandon(ctx, node);
-            return NULL;
-        }
-        t->requires_grad = node->requires_grad && reel_dtype_is_float(infer.out[k].dtype);
-        if (view) t->view_offset = infer.out[k].offset;
-        if (out) out[k] = t;
-    }
-    if (ctx->error) {
+    bool ok = (n_out == 0 || add_output(ctx, node, &infer.out[0], true, plain)) &&
+              (n_out < 2 || add_others(ctx, node, &infer, out != NULL));
+    if (!ok || ctx->error) {
         node_abandon(ctx, node);
         return NULL;
     }
-    reel_tensor *result = infer.n_out ? reel_node_out(node)[0] : node->tensors[0];
-    if (view && node->tensors[0]->storage) {
-        reel_tensor_alias(result, node->tensors[0]);
-        if (!node->requires_grad) { /* memory under other strides: nothing to remember */
-            reel_node_out(node)[0] = NULL;
-            node_abandon(ctx, node);
-            return result;
-        }
-    } else {
-        pending_append(node);
-    }
-    reel_tensor **tensors = node->tensors;
-    int pending = node->pending, grad = node->requires_grad, n_all = n_in + infer.n_out;
-    for (int i = 0; i < n_in; i++) {
-        if (!tensors[i]) continue;
-        tensors[i]->pending_uses += pending;
-        tensors[i]->grad_uses += grad;
-    }
-    for (int i = n_in; i < n_all; i++) {
-        tensors[i]->producer = node;
-        tensors[i]->grad_uses = grad;
-    }
-    node->live += out || infer.n_out == 0 ? infer.n_out : 1;
-    if (effect) {
-        node->live++;
-        ctx->n_effects++;
-        int writes = op->writes ? op->writes : 1;
-        for (int i = 0; i < writes && i < n_in; i++)
-            if (node->tensors[i]) node->tensors[i]->storage->recorded++;
-    }
-    if (ctx->eager && node->pending && !play_now(ctx, node)) return NULL;
+    for (int k = 0; k < n_out && out; k++) out[k] = reel_node_out(node)[k];
+    if (there) return finish_view(ctx, node);
+    reel_tensor *result = n_out ? node->tensors[n_in] : node->tensors[0];
+    pending_append(ctx, node);
+    if (effect) note_overwrite(ctx, node);
+    if (ctx->eager && !play_now(ctx, node)) return NULL;
     return result;
+}
+
+reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs,
+                           reel_tensor **out)
+{
+    bool plain = !out && !(op->flags & (REEL_OP_INPLACE | REEL_OP_VIEW));
+    return plain && n_in == 2 ? record(ctx, op, in, 2, attrs, NULL, true) : record(ctx, op, in, n_in, attrs, out, false);
 }
 
 reel_tensor *reel_apply(const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs, reel_tensor **out)
 {
-    for (int i = 0; i < n_in; i++)
-        if (in[i]) return reel_apply_in(in[i]->ctx, op, in, n_in, attrs, out);
-    return NULL;
+    int i = 0;
+    while (i < n_in && !in[i]) i++;
+    return i < n_in ? reel_apply_in(in[i]->ctx, op, in, n_in, attrs, out) : NULL;
 }

@@ -17,8 +17,8 @@ void reel_free(reel_tensor *x)
 
 /* Creators */
 
-/* A leaf with its own, uninitialised memory and a handle. */
-static reel_tensor *new_leaf(reel_ctx *ctx, const char *maker, reel_shape shape, reel_dtype dtype)
+/* A leaf with a handle and, unless its data is to be borrowed, its own, uninitialised memory. */
+static reel_tensor *new_leaf(reel_ctx *ctx, const char *maker, reel_shape shape, reel_dtype dtype, bool borrows)
 {
     if (!ctx || ctx->error) return NULL;
     char text[REEL_SHAPE_TEXT];
@@ -31,7 +31,7 @@ static reel_tensor *new_leaf(reel_ctx *ctx, const char *maker, reel_shape shape,
                          reel_shape_format(shape, text));
     reel_tensor *t = reel_tensor_new(ctx, dtype, &shape);
     if (!t) return NULL;
-    t->storage = reel_storage_new(ctx, numel, dtype);
+    t->storage = reel_storage_new(ctx, borrows ? 0 : numel, dtype);
     if (!t->storage || !reel_tensor_give_handle(t)) {
         reel_tensor_destroy(t);
         return NULL;
@@ -61,7 +61,7 @@ static void fill(void *data, int64_t n, reel_dtype dtype, double value)
 
 reel_tensor *reel_full(reel_ctx *ctx, reel_shape shape, reel_dtype dtype, double value)
 {
-    reel_tensor *t = new_leaf(ctx, "full", shape, dtype);
+    reel_tensor *t = new_leaf(ctx, "full", shape, dtype, false);
     if (t && !reel_dtype_is_float(dtype) && dtype != REEL_BOOL) {
         static const double low[] = { [REEL_I64] = -0x1p63, [REEL_I32] = -0x1p31, [REEL_U8] = 0 };
         static const double high[] = { [REEL_I64] = 0x1p63, [REEL_I32] = 0x1p31, [REEL_U8] = 256 };
@@ -87,7 +87,7 @@ reel_tensor *reel_ones_like(reel_tensor *x) { return reel_full_like(x, 1); }
 
 reel_tensor *reel_from(reel_ctx *ctx, reel_shape shape, reel_dtype dtype, const void *data)
 {
-    reel_tensor *t = new_leaf(ctx, "from", shape, dtype);
+    reel_tensor *t = new_leaf(ctx, "from", shape, dtype, false);
     if (t && t->numel > 0 && !data) {
         reel_free(t);
         return reel_fail(ctx, REEL_ERROR_VALUE, "from: the data pointer is NULL");
@@ -102,19 +102,12 @@ reel_tensor *reel_borrow(reel_ctx *ctx, reel_shape shape, reel_dtype dtype, cons
     if (!data) return reel_fail(ctx, REEL_ERROR_VALUE, "borrow: the data pointer is NULL");
     int64_t numel = reel_shape_numel(shape);
     if (numel <= 0) return reel_from(ctx, shape, dtype, data);
-    reel_tensor *t = new_leaf(ctx, "borrow", REEL_SHAPE(0), dtype);
+    reel_tensor *t = new_leaf(ctx, "borrow", shape, dtype, true);
     if (!t) return NULL;
     reel_pool_free(ctx, t->storage->data, t->storage->bytes);
     t->storage->data = (void *)(uintptr_t)data; /* never written: `borrowed` forbids it */
     t->storage->bytes = (size_t)numel * reel_dtype_size(dtype);
     t->storage->borrowed = true;
-    t->ndim = (uint8_t)shape.ndim;
-    t->numel = numel;
-    int64_t stride = 1;
-    for (int i = shape.ndim; i-- > 0; stride *= shape.dim[i]) {
-        t->shape[i] = shape.dim[i];
-        t->strides[i] = stride;
-    }
     return t;
 }
 
@@ -146,7 +139,7 @@ int64_t reel_numel(const reel_tensor *x) { return x ? x->numel : 0; }
 reel_dtype reel_dtype_of(const reel_tensor *x) { return x ? (reel_dtype)x->dtype : REEL_F32; }
 reel_ctx *reel_ctx_of(const reel_tensor *x) { return x ? x->ctx : NULL; }
 bool reel_is_contiguous(const reel_tensor *x) { return x && x->contiguous; }
-const int64_t *reel_strides_of(const reel_tensor *x) { return x ? x->strides : NULL; }
+const int64_t *reel_strides_of(const reel_tensor *x) { return x ? reel_tensor_strides(x) : NULL; }
 
 /* Values */
 
@@ -181,7 +174,7 @@ static bool make_row_major(reel_tensor *x)
         x->storage = row_major->storage;
         x->storage->refs++;
         x->offset = 0;
-        memcpy(x->strides, row_major->strides, sizeof x->strides);
+        memcpy(x->shape + x->ndim, reel_tensor_strides(row_major), x->ndim * sizeof x->shape[0]);
         x->contiguous = true;
         done = true;
     }
