@@ -39,6 +39,8 @@ typedef struct reel_extra {
     reel_tensor *grad;
     reel_hook *hooks;
     reel_tensor *next_dirty; /* list of leaves whose gradient has not been played */
+    reel_storage *row_major; /* for reel_data: the values of a view that lie otherwise */
+    uint32_t copied;         /* the version they are of                                */
     bool dirty;
 } reel_extra;
 

@@ -36,6 +36,7 @@ static void destroy_extra(reel_ctx *ctx, reel_tensor *x)
                 break;
             }
     reel_tensor *grad = x->extra->grad;
+    reel_storage_unref(ctx, x->extra->row_major);
     for (reel_hook *hook = x->extra->hooks; hook;) {
         reel_hook *next = hook->next;
         reel_small_free(ctx, hook, sizeof *hook);
@@ -231,7 +232,11 @@ static void lose_handle(reel_tensor *x)
 {
     x->handle = -1;
     x->pinned = false;
-    if (x->extra) reel_clear_grad(x); /* nobody can ask for it, and a gradient with a history leads back to its leaf */
+    if (x->extra) { /* nobody can ask for these, and a gradient with a history leads back to its leaf */
+        reel_clear_grad(x);
+        reel_storage_unref(x->ctx, x->extra->row_major);
+        x->extra->row_major = NULL;
+    }
     reel_tensor_settle(x);
     reel_tensor_unref(x);
 }

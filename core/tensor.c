@@ -161,34 +161,33 @@ bool reel_eval_all(reel_tensor *const *x, int count)
 
 bool reel_eval(reel_tensor *x) { return reel_eval_all(&x, 1); }
 
-/* Makes the value of `x` itself row-major. */
-static bool make_row_major(reel_tensor *x)
+/* The value of `x` row-major, in memory beside it: views of it and rules have been told where its elements lie. */
+static const void *row_major(reel_tensor *x)
 {
     reel_ctx *ctx = x->ctx;
-    bool done = false;
+    reel_extra *extra = reel_tensor_extra(x);
+    if (!extra) return NULL;
+    if (extra->row_major && extra->copied == x->storage->version) return extra->row_major->data;
     int64_t first = ctx->n_handles;
     ctx->no_grad++;
-    reel_tensor *row_major = reel_contiguous(x);
-    if (row_major && reel_play_targets(ctx, &row_major, 1, false)) {
-        reel_storage_unref(ctx, x->storage);
-        x->storage = row_major->storage;
-        x->storage->refs++;
-        x->offset = 0;
-        memcpy(x->shape + x->ndim, reel_tensor_strides(row_major), x->ndim * sizeof x->shape[0]);
-        x->contiguous = true;
-        done = true;
+    reel_tensor *copy = reel_contiguous(x);
+    bool done = copy && reel_play_targets(ctx, &copy, 1, false);
+    if (done) {
+        reel_storage_unref(ctx, extra->row_major);
+        extra->row_major = copy->storage;
+        extra->row_major->refs++;
+        extra->copied = x->storage->version;
     }
     while (ctx->n_handles > first) reel_tensor_drop_handle(ctx->handles[ctx->n_handles - 1]);
     ctx->no_grad--;
-    return done;
+    return done ? extra->row_major->data : NULL;
 }
 
 const void *reel_data(reel_tensor *x)
 {
     if (!x || !reel_eval(x)) return NULL;
-    if (!x->contiguous && !make_row_major(x)) return NULL;
     x->pinned = true;
-    return reel_tensor_address(x);
+    return x->contiguous ? reel_tensor_address(x) : row_major(x);
 }
 
 static const void *typed_data(reel_tensor *x, reel_dtype dtype)

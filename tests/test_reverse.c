@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <reel/reel.h>
+#include <stdlib.h>
 #include <string.h>
 
 static reel_ctx *ctx;
@@ -201,6 +202,34 @@ Test(reverse, goes_twice_through_a_view_of_a_parameter_in_training)
 {
     trains_through_a_view(false);
     trains_through_a_view(true);
+}
+
+/* Values of more than 64 KiB, which are not kept for their names' sake. */
+Test(reverse, does_not_mind_that_a_strided_value_is_read)
+{
+    enum { N = 160, M = 240 };
+    reel_tensor *x = reel_set_requires_grad(reel_ones(ctx, REEL_SHAPE(N, M), REEL_F64), true), *grad;
+    double *values = malloc(N * M * sizeof *values);
+    for (int i = 0; i < N * M; i++) values[i] = sin(i);
+    cr_assert(reel_set_data(x, values, N * M * sizeof *values));
+    reel_tensor *y = reel_mul_scalar(x, 2), *part = reel_slice(y, 1, 5, REEL_TO_END, 3);
+    reel_tensor *turned = reel_transpose(part, 0, 1), *columns = reel_mul(turned, turned);
+    const int64_t *strides = reel_strides_of(part);
+    const double *read = reel_data_f64(part), *again = reel_data_f64(turned);
+    cr_assert(read && again && strides[1] == 3 && reel_data_f64(part) == read);
+    enum { K = (M - 5 + 2) / 3 };
+    for (int n = 0; n < N; n++)
+        for (int k = 0; k < K; k++) {
+            cr_assert_eq(read[n * K + k], 2 * values[n * M + 5 + 3 * k]);
+            cr_assert_eq(again[k * N + n], 2 * values[n * M + 5 + 3 * k]);
+        }
+    cr_assert(reel_grad(&columns, 1, &x, 1, NULL, &grad));
+    const double *g = reel_data_f64(grad);
+    cr_assert(g, "%s", reel_ctx_error_message(ctx));
+    for (int n = 0; n < N; n++)
+        for (int m = 0; m < M; m++)
+            cr_assert_float_eq(g[n * M + m], m >= 5 && (m - 5) % 3 == 0 ? 8 * values[n * M + m] : 0, 1e-12, "%d %d", n, m);
+    free(values);
 }
 
 Test(reverse, says_so_when_its_value_has_been_overwritten)
