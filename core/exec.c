@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Threads, instruction sets and scratch memory for kernels.
 #include <reel/core/internal.h>
+#include <reel/core/operands.h>
 #include <reel/core/team.h>
 #include <string.h>
 #ifdef REEL_HAVE_OPENMP
@@ -35,6 +36,10 @@ bool reel_isa_parse(const char *name, reel_isa *isa)
 
 void reel_parallel(const reel_exec *exec, int64_t chunks, reel_task *task, void *arg)
 {
+    if (!task) {
+        reel_given(reel_exec_ctx(exec), "parallel", "task", NULL);
+        return;
+    }
     int threads = exec->threads < chunks ? exec->threads : (int)chunks;
 #ifdef REEL_HAVE_OPENMP
     if (threads > 1 && !omp_in_parallel()) {

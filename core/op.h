@@ -138,7 +138,8 @@ typedef struct reel_op_turns {
 
 #define REEL_TURNS_TOGETHER (1u << 31) /* all of them or none */
 
-/* A primitive. Constant, and alive as long as any context that used it. */
+/* A primitive. Constant, and alive as long as any context that used it. A name and infer every op has, play every one but a
+ * view: what lacks one is refused when it is recorded. */
 struct reel_op {
     const char *name;
     bool (*infer)(reel_infer *infer);       /* the only place that rejects operands; completes nothing else      */

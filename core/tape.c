@@ -42,7 +42,11 @@ bool reel_infer_out(reel_infer *infer, int k, reel_dtype dtype, reel_shape shape
         return reel_infer_fail(infer, REEL_ERROR_SHAPE,
                                "the result's shape %s has a negative axis or is too large for memory",
                                reel_shape_format(shape, text));
-    if (k >= infer->n_out) infer->n_out = k + 1;
+    if ((unsigned)k >= (unsigned)infer->n_out) {
+        if (k < 0 || k >= REEL_MAX_OUTPUTS)
+            return reel_infer_fail(infer, REEL_ERROR_VALUE, "there is no output %d; an op has at most %d", k, REEL_MAX_OUTPUTS);
+        infer->n_out = k + 1;
+    }
     infer->out[k].dtype = dtype;
     infer->out[k].shape = shape;
     return true;
@@ -52,6 +56,7 @@ bool reel_infer_same(reel_infer *infer)
 {
     /* The shape of a tensor that exists needs no check. */
     const reel_tensor *x = infer->in[0];
+    if (!x) return reel_infer_fail(infer, REEL_ERROR_CONTEXT, "the result is to be like input 0, which is missing (NULL)");
     infer->out[0].dtype = (reel_dtype)x->dtype;
     infer->out[0].shape.ndim = x->ndim;
     for (int i = 0; i < x->ndim; i++) infer->out[0].shape.dim[i] = x->shape[i]; /* a call costs more */
@@ -88,7 +93,7 @@ static __attribute__((noinline)) bool infer_unequal(reel_infer *infer)
 bool reel_infer_broadcast(reel_infer *infer)
 {
     const reel_tensor *first = infer->in[0];
-    for (int i = 1; i < infer->n_in; i++) {
+    for (int i = 1; i < infer->n_in && first; i++) {
         const reel_tensor *t = infer->in[i];
         if (t && (t->dtype != first->dtype || !reel_tensor_same_shape(t, first))) return infer_unequal(infer);
     }
@@ -298,6 +303,7 @@ static bool prepare_overwrite(reel_ctx *ctx, const reel_op *op, reel_tensor *con
 {
     int writes = op->writes ? op->writes : 1;
     bool many = false;
+    if (n_in < 1 || !in[0]) return reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: there is no input 0 to overwrite", op->name) != NULL;
     for (int i = 0; i < writes && i < n_in; i++) {
         if (!in[i]) continue;
         if (!check_overwritten(ctx, op, in[i])) return false;
@@ -325,6 +331,23 @@ static reel_tensor *finish_view(reel_ctx *ctx, reel_node *node)
     reel_node_out(node)[0] = NULL;
     node_abandon(ctx, node);
     return view;
+}
+
+/* Says what is missing without which an op cannot be recorded. */
+static __attribute__((cold, noinline)) void *refuse_op(reel_ctx *ctx, const reel_op *op, const void *attrs)
+{
+    const char *lack = !op                        ? "there is no op (NULL)"
+                       : !op->name                ? "the op has no name"
+                       : !op->infer               ? "the op has no infer"
+                       : op->attrs_size && !attrs ? "the op's attributes are missing (NULL)"
+                       : op->flags & REEL_OP_VIEW ? "there is no input 0 to view"
+                                                  : "the op has no play";
+    return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %s", op && op->name ? op->name : "apply", lack);
+}
+
+static __attribute__((cold, noinline)) bool refuse_no_output(reel_ctx *ctx, const reel_op *op)
+{
+    return reel_fail(ctx, REEL_ERROR_VALUE, "%s: the op has no outputs", op->name) != NULL;
 }
 
 /* A plain op neither overwrites nor views. What is known of the arguments when this is compiled takes no time. */
@@ -355,7 +378,7 @@ static inline __attribute__((always_inline)) reel_tensor *record(reel_ctx *ctx, 
     int n_out = infer.n_out;
     reel_node *node = node_new(ctx, op, in, n_in, n_out, attrs, !there, grad && op->vjp && ctx->no_grad == 0);
     if (!node) return NULL;
-    bool ok = (n_out == 0 || add_output(ctx, node, &infer.out[0], true, plain)) &&
+    bool ok = (n_out == 0 ? effect || refuse_no_output(ctx, op) : add_output(ctx, node, &infer.out[0], true, plain)) &&
               (n_out < 2 || add_others(ctx, node, &infer, out != NULL));
     if (!ok || ctx->error) {
         node_abandon(ctx, node);
@@ -373,6 +396,13 @@ static inline __attribute__((always_inline)) reel_tensor *record(reel_ctx *ctx, 
 reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs,
                            reel_tensor **out)
 {
+    static reel_tensor *const none[1];
+    if (!op || !op->name || !op->infer || (!attrs && op->attrs_size) || (!op->play && !(op->flags & REEL_OP_VIEW && in && in[0])))
+        return refuse_op(ctx, op, attrs);
+    if (!in) {
+        if (!reel_given_list(ctx, op->name, "operands", in, n_in)) return NULL;
+        in = none;
+    }
     bool plain = !out && !(op->flags & (REEL_OP_INPLACE | REEL_OP_VIEW));
     return plain && n_in == 2 ? record(ctx, op, in, 2, attrs, NULL, true) : record(ctx, op, in, n_in, attrs, out, false);
 }
@@ -380,6 +410,6 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
 reel_tensor *reel_apply(const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs, reel_tensor **out)
 {
     int i = 0;
-    while (i < n_in && !in[i]) i++;
-    return i < n_in ? reel_apply_in(in[i]->ctx, op, in, n_in, attrs, out) : NULL;
+    while (in && i < n_in && !in[i]) i++;
+    return in && i < n_in ? reel_apply_in(in[i]->ctx, op, in, n_in, attrs, out) : NULL;
 }

@@ -175,6 +175,89 @@ Test(missing, parts_of_a_call_from_data, .init = set_up, .fini = tear_down)
     cr_expect_not(reel_function_input(&rows[0].row, 0, NULL) || reel_function_attr(&rows[4].row, 0, NULL));
 }
 
+/* A user's own op */
+
+static bool play_copy(const reel_play *play)
+{
+    memcpy(play->out->data, play->in->data, (size_t)play->in->numel * sizeof(float));
+    return true;
+}
+
+static bool infer_nothing(reel_infer *infer)
+{
+    infer->n_out = 0;
+    return true;
+}
+
+static bool infer_output_4(reel_infer *infer) { return reel_infer_out(infer, 4, REEL_F32, REEL_SHAPE(2)); }
+static bool infer_output_before_0(reel_infer *infer) { return reel_infer_out(infer, -1, REEL_F32, REEL_SHAPE(2)); }
+
+static bool play_nothing(const reel_play *play)
+{
+    reel_parallel(play->exec, 4, NULL, NULL);
+    return play_copy(play);
+}
+
+static bool play_keeping(const reel_play *play)
+{
+    bool ready = true;
+    void *unready = reel_play_keep(play, 0, 1, 64, NULL), *before = reel_play_keep(play, -1, 1, 64, &ready);
+    return !unready && !before && !ready && play_copy(play);
+}
+
+Test(missing, parts_of_a_users_own_op, .init = set_up, .fini = tear_down)
+{
+    static const struct {
+        reel_op op;
+        const char *message;
+    } table[] = {
+        { { .infer = reel_infer_same, .play = play_copy }, "apply: the op has no name" },
+        { { .name = "mine", .play = play_copy }, "mine: the op has no infer" },
+        { { .name = "mine", .infer = reel_infer_same }, "mine: the op has no play" },
+        { { .name = "mine", .infer = reel_infer_same, .play = play_copy, .attrs_size = 8 },
+          "mine: the op's attributes are missing (NULL)" },
+        { { .name = "mine", .infer = infer_nothing, .play = play_copy }, "mine: the op has no outputs" },
+        { { .name = "mine", .infer = infer_output_4, .play = play_copy },
+          "mine: there is no output 4; an op has at most 4 (input 0: float32 [2])" },
+        { { .name = "mine", .infer = infer_output_before_0, .play = play_copy },
+          "mine: there is no output -1; an op has at most 4 (input 0: float32 [2])" },
+    };
+    reel_tensor *x = reel_ones(ctx, REEL_SHAPE(2), REEL_F32);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        refused(reel_apply(&table[i].op, &x, 1, NULL, NULL), table[i].message);
+
+    /* Without operands, or without the first one. */
+    static const struct {
+        reel_op op;
+        const char *message;
+    } bare[] = {
+        { { .name = "mine", .infer = reel_infer_same, .play = play_copy, .optional = 1 },
+          "mine: the result is to be like input 0, which is missing (NULL)" },
+        { { .name = "mine", .infer = reel_infer_broadcast, .play = play_copy, .optional = 1 },
+          "mine: the result is to be like input 0, which is missing (NULL)" },
+        { { .name = "mine", .infer = reel_infer_same, .flags = REEL_OP_VIEW, .optional = 1 },
+          "mine: there is no input 0 to view" },
+        { { .name = "mine", .infer = infer_nothing, .play = play_copy, .flags = REEL_OP_INPLACE, .optional = 1 },
+          "mine: there is no input 0 to overwrite" },
+    };
+    reel_tensor *none = NULL;
+    for (size_t i = 0; i < sizeof bare / sizeof *bare; i++) {
+        refused(reel_apply_in(ctx, &bare[i].op, NULL, 0, NULL, NULL), bare[i].message);
+        reel_apply_in(ctx, &bare[i].op, &none, 1, NULL, NULL);
+        cr_expect(strstr(reel_ctx_error_message(ctx), bare[i].message) == reel_ctx_error_message(ctx));
+        reel_ctx_clear_error(ctx);
+    }
+    static const reel_op idle = { .name = "mine", .infer = reel_infer_same, .play = play_nothing };
+    refused(reel_eval(reel_apply(&idle, &x, 1, NULL, NULL)), "parallel: there is no task (NULL)");
+    static const reel_op good = { .name = "mine", .infer = reel_infer_same, .play = play_copy },
+                         keeping = { .name = "mine", .infer = reel_infer_same, .play = play_keeping };
+    refused(reel_apply(NULL, &x, 1, NULL, NULL), "apply: there is no op (NULL)");
+    refused(reel_apply_in(ctx, NULL, &x, 1, NULL, NULL), "apply: there is no op (NULL)");
+    refused(reel_apply_in(ctx, &good, NULL, 2, NULL, NULL), "mine: the list of 2 operands is missing (NULL)");
+    quiet(reel_apply(&good, NULL, 2, NULL, NULL));
+    cr_expect(reel_eval(reel_apply(&keeping, &x, 1, NULL, NULL)), "%s", reel_ctx_error_message(ctx));
+}
+
 /* Data, layers, training */
 
 static bool read_nothing(void *user, reel_ctx *own, int64_t index, void *const *fields)
