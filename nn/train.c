@@ -67,12 +67,11 @@ static bool take_step(reel_run *run)
     return ok;
 }
 
-/* Forward, backward and, when it is time, a step: recorded as one and played as one. */
-static bool train_batch(reel_run *run, bool step)
+/* Forward, backward of `share` of the loss and, when it is time, a step: recorded as one and played as one. */
+static bool train_batch(reel_run *run, double share, bool step)
 {
     reel_fit_state *state = run->state;
     const reel_model *model = run->model;
-    double share = state->opts->accumulate > 1 ? 1 / (double)state->opts->accumulate : 1;
     bool ok = false;
     REEL_SCOPE(run->ctx)
     {
@@ -102,10 +101,12 @@ static bool train_epoch(reel_run *run)
 {
     reel_fit_state *state = run->state;
     bool ok = reel_loader_start(run->data, run->epoch, run->batch);
-    int64_t waiting = 0;
+    int64_t waiting = 0, group = 1;
     while (ok && run->batch < run->batches) {
-        bool step = ++waiting >= state->opts->accumulate || run->batch + 1 == run->batches;
-        ok = train_batch(run, step);
+        int64_t left = run->batches - run->batch;
+        if (waiting == 0) group = left < state->opts->accumulate ? left : state->opts->accumulate;
+        bool step = ++waiting == group;
+        ok = train_batch(run, 1 / (double)group, step);
         if (!ok) break;
         run->batch++;
         run->seconds = reel_clock() - state->began;

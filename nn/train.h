@@ -113,7 +113,9 @@ typedef struct reel_fit_opts {
     int n_metrics;
     reel_callback *const *callbacks; /* NULLs among them are passed over (an error is then in the context)   */
     int n_callbacks;
-    int64_t accumulate;           /* batches whose gradients make one step; default 1                     */
+    int64_t accumulate;           /* batches whose gradients are averaged for one step; default 1. The last group of an
+                                     epoch is averaged over the batches that are in it: Lightning divides by the full
+                                     count there too (issue 19987), Keras goes on with it in the next epoch           */
     double clip_norm, clip_value; /* clip gradients; 0: no                                                */
     double ema_decay;             /* average the weights, and validate with the averages; 0: no           */
     bool keep_average;            /* at the end the parameters become their averages                      */

@@ -94,6 +94,52 @@ Test(train, accumulated_batches_make_one_step, .init = set_up, .fini = tear_down
     for (int i = 0; i < WEIGHTS; i++) cr_expect_float_eq(whole[i], parts[i], 2e-5);
 }
 
+typedef struct slope {
+    reel_tensor *weight;
+} slope;
+
+/* The loss is the batch's mean times the weight: that mean is the gradient. */
+static reel_tensor *scale_mean(void *user, const reel_batch *batch)
+{
+    return reel_mul(reel_mean(batch->field[0], REEL_ALL_DIMS, false), ((const slope *)user)->weight);
+}
+static reel_tensor *the_output(void *user, reel_tensor *output, const reel_batch *batch)
+{
+    (void)user, (void)batch;
+    return output;
+}
+
+Test(train, a_group_that_is_not_full_is_averaged_over_its_batches, .init = set_up, .fini = tear_down)
+{
+    /* Five batches of means 1, 2, 4, 8, 16; of lr 1, steps go by the means over groups. */
+    static const float means[5] = { 1, 2, 4, 8, 16 };
+    static const struct {
+        int64_t accumulate, steps;
+        double distance;
+    } cases[] = { { 1, 5, 31 }, { 2, 3, 1.5 + 6 + 16 }, { 3, 2, 7.0 / 3 + 12 }, { 4, 2, 15.0 / 4 + 16 }, { 5, 1, 31.0 / 5 }, { 9, 1, 31.0 / 5 } };
+    const reel_field field = { REEL_F32, REEL_SCALAR };
+    const void *memory = means;
+    reel_dataset *numbers = reel_dataset_from_memory(ctx, 5, &field, &memory, 1);
+    reel_loader *data = reel_loader_new(ctx, numbers, &(reel_loader_opts) { .batch = 1 });
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        reel_module *module = reel_module_new(ctx, NULL);
+        slope line = { reel_module_parameter(module, "w", REEL_SCALAR) };
+        reel_optim *sgd = reel_sgd_new(reel_module_parameters(module), &(reel_sgd_opts) { .lr = 1 });
+        const reel_model model = { .module = module, .forward = scale_mean, .loss = the_output, .user = &line };
+        reel_history history;
+        cr_assert(reel_fit(&model, sgd, data, &(reel_fit_opts) { .epochs = 2, .accumulate = cases[i].accumulate }, &history), "%s",
+                  reel_ctx_error_message(ctx));
+        cr_expect_eq(history.steps, 2 * cases[i].steps);
+        cr_expect_float_eq(reel_item(line.weight), -2 * cases[i].distance, 1e-5, "groups of %d: %g", (int)cases[i].accumulate,
+                           reel_item(line.weight));
+        reel_history_free(&history);
+        reel_optim_free(sgd);
+        reel_module_free(module);
+    }
+    reel_loader_free(data);
+    reel_dataset_free(numbers);
+}
+
 Test(train, clips_gradients_and_averages_weights, .init = set_up, .fini = tear_down)
 {
     float start[WEIGHTS], end[WEIGHTS];
