@@ -18,6 +18,10 @@ bool reel_given(reel_ctx *ctx, const char *op, const char *what, const void *it)
 /* The same of a list of n, which may be missing when n is 0; n below 0 is an error. */
 bool reel_given_list(reel_ctx *ctx, const char *op, const char *what, const void *list, int64_t n);
 
+/* So many overwrites of one memory wait at most: a loop that overwrites and never asks for a value does not grow the tape
+ * without end. */
+enum { REEL_MOST_PENDING_OVERWRITES = 8 };
+
 /* How many overwrites of x's memory have been recorded; those an error has dropped do not count. */
 uint32_t reel_overwrites_of(const reel_tensor *x);
 

@@ -102,9 +102,6 @@ bool reel_infer_broadcast(reel_infer *infer)
 
 /* Recording */
 
-/* A loop that overwrites and never asks for a value does not grow the tape without end. */
-#define MOST_PENDING_OVERWRITES 8
-
 const char *reel_tensor_fault(const reel_tensor *x, const reel_ctx *ctx)
 {
     if (!x) return "is missing (NULL)";
@@ -307,7 +304,7 @@ static bool prepare_overwrite(reel_ctx *ctx, const reel_op *op, reel_tensor *con
     for (int i = 0; i < writes && i < n_in; i++) {
         if (!in[i]) continue;
         if (!check_overwritten(ctx, op, in[i])) return false;
-        many |= in[i]->storage->recorded - in[i]->storage->version >= MOST_PENDING_OVERWRITES;
+        many |= in[i]->storage->recorded - in[i]->storage->version >= REEL_MOST_PENDING_OVERWRITES;
     }
     return !many || ctx->playing || reel_play_targets(ctx, NULL, 0, true);
 }

@@ -3,18 +3,27 @@
 #ifndef REEL_OPTIM_INTERNAL_H
 #define REEL_OPTIM_INTERNAL_H
 
+#include <reel/core/operands.h>
 #include <reel/ops/kernels/update.h>
 #include <reel/optim/optim.h>
+
+/* A step of a parameter that may wait to be played, and that an error may drop then. */
+typedef struct reel_taken {
+    uint32_t overwrites;   /* of the parameter, with this one; 0: no step            */
+    int64_t step;          /* of the optimiser                                       */
+    double product_before; /* of the slot                                            */
+} reel_taken;
+
+#define REEL_TAKEN (REEL_MOST_PENDING_OVERWRITES + 1) /* those that wait, and the one whose recording plays them */
 
 /* A parameter with what its optimiser keeps of it. */
 typedef struct reel_slot {
     reel_tensor *p;
     reel_tensor *state[3];
-    int64_t steps;
+    int64_t steps;  /* with those that an error has dropped since, as the product */
     double product; /* NAdam: of its momenta so far */
     int group;
-    uint32_t overwrites; /* of p, with that of the last step; 0: there was none */
-    double product_before;
+    reel_taken taken[REEL_TAKEN]; /* the last steps, by their number modulo REEL_TAKEN */
 } reel_slot;
 
 /* What an optimiser is: which states it keeps and what numbers a step takes. */
@@ -37,7 +46,7 @@ struct reel_optim {
     reel_hyper *groups;
     int n_slots, slots_room;
     reel_slot *slots;
-    int64_t steps; /* with the last one, though an error may have dropped it since */
+    int64_t steps; /* with those that an error has dropped since */
     int evaluations;
     reel_lbfgs *lbfgs; /* NULL for the others */
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Optimisers: parameters in groups, steps, and states to and from files.
 #include <inttypes.h>
-#include <reel/core/operands.h>
 #include <reel/optim/internal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,19 +137,42 @@ static bool states_present(const reel_optim *optim, const reel_slot *slot)
     return true;
 }
 
-/* Takes back the count of a step that an error has dropped before it was played: the parameters have kept their values. */
-static void forget_dropped_step(const reel_optim *optim)
+/* What counts of a slot: the steps that were played or wait to be, and the product after them. The parameters have kept
+ * their values where an error dropped a step before it was played. `*first` becomes the first such step of the optimiser
+ * when it is an earlier one. */
+static int64_t steps_of(const reel_slot *slot, double *product, int64_t *first)
 {
-    bool dropped = false;
+    uint32_t overwrites = reel_overwrites_of(slot->p);
+    int64_t steps = slot->steps;
+    *product = slot->product;
+    for (int k = 0; k < REEL_TAKEN && steps > 0; k++, steps--) {
+        const reel_taken *taken = &slot->taken[steps % REEL_TAKEN];
+        if (taken->overwrites <= overwrites) break;
+        *product = taken->product_before;
+        if (taken->step < *first) *first = taken->step;
+    }
+    return steps;
+}
+
+static int64_t steps_taken(const reel_optim *optim)
+{
+    int64_t first = optim->steps + 1;
+    double product;
+    for (int i = 0; i < optim->n_slots; i++) steps_of(&optim->slots[i], &product, &first);
+    return first - 1;
+}
+
+/* Takes back the counts of steps that an error has dropped. */
+static void forget_dropped_steps(reel_optim *optim)
+{
+    int64_t first = optim->steps + 1;
     for (int i = 0; i < optim->n_slots; i++) {
         reel_slot *slot = &optim->slots[i];
-        if (slot->overwrites == 0 || reel_overwrites_of(slot->p) >= slot->overwrites) continue;
-        slot->steps--;
-        slot->product = slot->product_before;
-        slot->overwrites = 0;
-        dropped = true;
+        double product;
+        slot->steps = steps_of(slot, &product, &first);
+        slot->product = product;
     }
-    if (dropped) ((reel_optim *)(uintptr_t)optim)->steps--;
+    optim->steps = first - 1;
 }
 
 bool reel_optim_step(reel_optim *optim)
@@ -162,7 +184,7 @@ bool reel_optim_step(reel_optim *optim)
     }
     for (int i = 0; i < optim->n_slots; i++)
         if (reel_grad_of(optim->slots[i].p) && !states_present(optim, &optim->slots[i])) return false;
-    forget_dropped_step(optim);
+    forget_dropped_steps(optim);
     optim->steps++;
     for (int i = 0; i < optim->n_slots; i++) {
         reel_slot *slot = &optim->slots[i];
@@ -170,8 +192,7 @@ bool reel_optim_step(reel_optim *optim)
         if (!g) continue;
         reel_update update = { .kind = (int32_t)optim->rule->kind };
         slot->steps++;
-        slot->product_before = slot->product;
-        slot->overwrites = reel_overwrites_of(slot->p) + 1;
+        slot->taken[slot->steps % REEL_TAKEN] = (reel_taken) { reel_overwrites_of(slot->p) + 1, optim->steps, slot->product };
         optim->rule->prepare(&optim->groups[slot->group], slot, &update);
         if (!reel_update_record(slot->p, slot->state, g, &update)) return false;
     }
@@ -224,9 +245,7 @@ double reel_optim_lr(const reel_optim *optim) { return optim && optim->n_groups 
 
 int64_t reel_optim_steps(const reel_optim *optim)
 {
-    if (!optim) return 0;
-    forget_dropped_step(optim);
-    return optim->steps;
+    return optim ? steps_taken(optim) : 0;
 }
 
 const char *reel_optim_name(const reel_optim *optim) { return optim ? optim->rule->name : NULL; }
@@ -265,10 +284,9 @@ bool reel_optim_store(const reel_optim *optim, reel_store *store, const char *pr
 {
     if (!optim) return reel_given(reel_store_ctx(store), "optim_store", "optimiser", optim);
     if (!reel_given(optim->ctx, "optim_store", "store", store)) return false;
-    forget_dropped_step(optim);
     char text[STATE_NAME_BYTES];
     bool ok = reel_store_put_text(store, prefix, "name", "%s", optim->rule->name) &&
-              reel_store_put_int(store, prefix, "steps", optim->steps) &&
+              reel_store_put_int(store, prefix, "steps", steps_taken(optim)) &&
               reel_store_put_int(store, prefix, "groups", optim->n_groups);
     for (int i = 0; ok && i < optim->n_groups; i++) {
         const reel_hyper *h = &optim->groups[i];
@@ -282,9 +300,11 @@ bool reel_optim_store(const reel_optim *optim, reel_store *store, const char *pr
     for (int i = 0; ok && i < optim->n_slots; i++) {
         const reel_slot *slot = &optim->slots[i];
         const char *names[3];
+        double product;
+        int64_t first = 0, steps = steps_of(slot, &product, &first);
         state_parts(optim, slot, names);
-        ok = reel_store_put_int(store, prefix, state_name(text, i, "step"), slot->steps) &&
-             reel_store_put_double(store, prefix, state_name(text, i, "mu_product"), slot->product);
+        ok = reel_store_put_int(store, prefix, state_name(text, i, "step"), steps) &&
+             reel_store_put_double(store, prefix, state_name(text, i, "mu_product"), product);
         for (int k = 0; ok && k < 3; k++)
             if (names[k] && slot->state[k])
                 ok = reel_store_put(store, prefix, state_name(text, i, names[k]), slot->state[k]);
@@ -364,7 +384,7 @@ bool reel_optim_restore(reel_optim *optim, const reel_store *store, const char *
     for (int i = 0; ok && i < optim->n_groups; i++) ok = restore_group(&groups[i], store, prefix, i);
     for (int i = 0; ok && i < optim->n_slots; i++) {
         slots[i] = optim->slots[i];
-        slots[i].overwrites = 0;
+        memset(slots[i].taken, 0, sizeof slots[i].taken);
         ok = reel_store_int(store, prefix, state_name(text, i, "step"), &slots[i].steps) &&
              reel_store_double(store, prefix, state_name(text, i, "mu_product"), &slots[i].product);
     }

@@ -310,6 +310,61 @@ Test(optim, a_step_that_an_error_dropped_is_not_counted, .init = set_up, .fini =
     cr_expect_eq(after_an_error(make_nadam, true), after_an_error(make_nadam, false));
 }
 
+/* Steps that wait to be played, in a scope that ends with an error. The first leaves out the second parameter. */
+static void drop_steps(reel_optim *optim, reel_tensor *const *p, int count)
+{
+    REEL_SCOPE(ctx)
+    {
+        for (int k = 0; k < count; k++) {
+            give_gradients(p, k == 0 ? 1 : 2, 5);
+            cr_assert(reel_optim_step(optim), "%s", reel_ctx_error_message(ctx));
+        }
+        reel_fail(ctx, REEL_ERROR_USER, "a batch that is no good");
+    }
+    expect_error(REEL_ERROR_USER, "no good");
+}
+
+/* p + q after `good` steps, `waiting` that an error drops, and another good one. */
+static double after_dropped_steps(maker *make, int good, int waiting)
+{
+    reel_tensor *p = leaf(1), *q = leaf(1), *list[] = { p, q };
+    reel_optim *optim = make(REEL_PARAMS(p, q));
+    for (int k = 0; k < good + 1; k++) {
+        if (k == good && waiting > 0) {
+            drop_steps(optim, list, waiting);
+            cr_expect_eq(reel_optim_steps(optim), good, "%d steps were dropped", waiting);
+            cr_assert(reel_optim_save(optim, in_folder("dropped")));
+            reel_store *store = reel_store_open(ctx, in_folder("dropped"));
+            int64_t steps = -1, first = -1, second = -1;
+            cr_assert(reel_store_int(store, "", "steps", &steps) && reel_store_int(store, "", "state.0.step", &first) &&
+                      reel_store_int(store, "", "state.1.step", &second));
+            cr_expect(steps == good && first == good && second == good, "%d: %d, %d, %d", waiting, (int)steps, (int)first, (int)second);
+            reel_store_close(store);
+        }
+        give_gradients(list, 2, k);
+        cr_assert(reel_optim_step(optim) && reel_eval_all(list, 2));
+    }
+    cr_expect_eq(reel_optim_steps(optim), good + 1);
+    reel_optim_free(optim);
+    return reel_item(p) + reel_item(q);
+}
+
+Test(optim, several_steps_that_an_error_dropped_are_not_counted, .init = set_up, .fini = tear_down)
+{
+    static maker *const makers[] = { make_adam, make_nadam };
+    for (int m = 0; m < 2; m++)
+        for (int good = 0; good < 12; good += 3) {
+            double expected = after_dropped_steps(makers[m], good, 0);
+            for (int waiting = 1; waiting <= 8; waiting++)
+                cr_expect_eq(after_dropped_steps(makers[m], good, waiting), expected, "%d good, %d waited", good, waiting);
+        }
+    reel_tensor *list[] = { leaf(1), leaf(1) };
+    reel_optim *optim = make_adam((reel_params) { list, 2 });
+    drop_steps(optim, list, 11);
+    cr_expect_eq(reel_optim_steps(optim), 8, "the ninth of one parameter has the first eight played");
+    reel_optim_free(optim);
+}
+
 Test(optim, a_saved_state_goes_on_with_the_same_bits, .init = set_up, .fini = tear_down)
 {
     maker *const makers[] = { make_sgd, make_adam, make_nadam, make_rmsprop, make_adagrad, make_adadelta, make_lion };
