@@ -78,6 +78,7 @@ bool reel_tape_collect(reel_ctx *ctx, reel_collected *g, reel_tensor *const *tar
     if (g->overwrites)
         for (reel_node *node = ctx->pending_last; node; node = node->prev)
             if (node->op->flags & REEL_OP_INPLACE) set_doomed(node, false);
+    if (!g->nodes) return true;
     reel_nodes_sort(g->nodes, g->replays);
     int64_t n_pending = g->nodes + g->capacity - pending;
     memmove(g->nodes + g->replays, pending, (size_t)n_pending * sizeof *pending);

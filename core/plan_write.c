@@ -57,7 +57,7 @@ static void write_place(FILE *file, const reel_plan *plan, int32_t v)
 {
     const reel_plan_value *value = &plan->values[v];
     if (value->root != v) {
-        fprintf(file, "view of %%%d at byte %lld", value->root, (long long)(value->offset - plan->values[value->root].offset));
+        fprintf(file, "view of %%%d at byte %lld", value->root, (long long)value->offset);
         return;
     }
     switch ((reel_place)value->place) {

@@ -211,6 +211,16 @@ Test(profile, plan_shows_steps_places_and_the_size_of_the_arena)
     free(text);
 }
 
+Test(profile, plan_tells_views_by_bytes_from_what_they_view)
+{
+    reel_tensor *first = reel_exp(noise(ctx, REEL_SHAPE(4, 8), REEL_F64)), *y = reel_mul(first, first);
+    cr_assert(reel_eval(reel_sum(reel_select(y, 0, 3), REEL_ALL_DIMS, false)));
+    char *text = plan_of(ctx);
+    cr_assert(strstr(text, "%2     float64 [4, 8]: kept, shared block at 256, 256 bytes"), "%s", text);
+    cr_assert(strstr(text, "%3     float64 [8]: view of %2 at byte 192\n"), "%s", text);
+    free(text);
+}
+
 /* Ops that play a relu with them: planned, which fuses, against eager, which does not. */
 
 typedef reel_tensor *maker(reel_ctx *c, int i, reel_dtype dtype);
