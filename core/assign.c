@@ -33,6 +33,15 @@ bool reel_assign(reel_tensor *x, reel_tensor *value)
 
 uint32_t reel_overwrites_of(const reel_tensor *x) { return x && x->storage ? x->storage->recorded : 0; }
 
+void *reel_overwrite_now(reel_tensor *x)
+{
+    reel_storage *storage = x->storage;
+    if (x->producer || !storage || storage->borrowed || storage->shared || !x->contiguous) return NULL;
+    reel_kept_drop(x->ctx, storage);
+    storage->version = ++storage->recorded;
+    return reel_tensor_address(x);
+}
+
 bool reel_set_data(reel_tensor *x, const void *data, size_t bytes)
 {
     if (!x) return false;

@@ -72,7 +72,8 @@ bool reel_set_grad(reel_tensor *leaf, reel_tensor *grad)
 
 bool reel_add_grad_hook(reel_tensor *x, reel_grad_hook *hook, void *user)
 {
-    if (!x || !reel_given(x->ctx, "add_grad_hook", "function", (const void *)(uintptr_t)hook) || !reel_tensor_extra(x)) return false;
+    if (!x || !reel_given(x->ctx, "add_grad_hook", "function", (const void *)(uintptr_t)hook)) return false;
+    if (!reel_tensor_extra(x)) return false;
     reel_hook *added = reel_small_alloc(x->ctx, sizeof *added);
     if (!added) return false;
     *added = (reel_hook){ .call = hook, .user = user };

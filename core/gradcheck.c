@@ -380,7 +380,8 @@ bool reel_gradcheck(reel_gradcheck_fn *fn, void *user, reel_tensor *const *input
     if (c->opts.order < 0 || c->opts.order > MAX_ORDER || n_inputs > MAX_VALUES)
         reel_fail(ctx, REEL_ERROR_VALUE, "gradcheck: order %d of %d inputs, but at most order %d of %d inputs can be",
                   c->opts.order, n_inputs, MAX_ORDER, MAX_VALUES);
-    bool done = reel_given(ctx, "gradcheck", "function", (const void *)(uintptr_t)fn) && !reel_ctx_error(ctx) && read_inputs(c, inputs);
+    bool done = reel_given(ctx, "gradcheck", "function", (const void *)(uintptr_t)fn);
+    done = done && !reel_ctx_error(ctx) && read_inputs(c, inputs);
     for (int order = 1; done && order <= c->opts.order; order++) done = check_order(c, order);
     bool any = false; // an input without elements counts
     for (int i = 0; i < n_inputs && done; i++) any = any || c->values[i].wanted;

@@ -271,7 +271,8 @@ reel_tensor *reel_npz_tensor(reel_npz *file, int i)
 
 reel_tensor *reel_npz_read(reel_npz *file, const char *name)
 {
-    if (!file || reel_ctx_error(file->reader.ctx) || !reel_given(file->reader.ctx, "npz_read", "name", name)) return NULL;
+    if (!file || reel_ctx_error(file->reader.ctx)) return NULL;
+    if (!reel_given(file->reader.ctx, "npz_read", "name", name)) return NULL;
     for (int i = 0; i < file->count; i++)
         if (strcmp(file->entries[i].name, name) == 0) return reel_npz_tensor(file, i);
     return reel_fail(file->reader.ctx, REEL_ERROR_IO, "%s: has no array \"%s\"", file->reader.path, name);
@@ -443,7 +444,8 @@ static bool check_names(reel_ctx *ctx, const char *path, const reel_named *array
 
 bool reel_npz_write(reel_ctx *ctx, const char *path, const reel_named *arrays, int count, bool compress)
 {
-    if (reel_ctx_error(ctx) || !reel_given_list(ctx, "npz_write", "arrays", arrays, count) || !check_names(ctx, path, arrays, count)) return false;
+    if (reel_ctx_error(ctx) || !reel_given_list(ctx, "npz_write", "arrays", arrays, count)) return false;
+    if (!check_names(ctx, path, arrays, count)) return false;
     zip_entry *entries = calloc(count > 0 ? (size_t)count : 1, sizeof *entries);
     if (!entries) return reel_fail(ctx, REEL_ERROR_MEMORY, "no memory to write %s", path);
     reel_writer writer;

@@ -25,4 +25,8 @@ enum { REEL_MOST_PENDING_OVERWRITES = 8 };
 /* How many overwrites of x's memory have been recorded; those an error has dropped do not count. */
 uint32_t reel_overwrites_of(const reel_tensor *x);
 
+/* The memory of a leaf, to be filled at once, also where an error keeps anything from being recorded: what was recorded from
+ * the old value cannot be played any more. NULL when it is not the leaf's own. */
+void *reel_overwrite_now(reel_tensor *x);
+
 #endif

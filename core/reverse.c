@@ -291,7 +291,8 @@ bool reel_grad(reel_tensor *const *outputs, int n_outputs, reel_tensor *const *i
     for (int i = 0; inputs && i < n_inputs && !ctx; i++) ctx = reel_ctx_of(inputs[i]);
     if (!ctx || n_outputs <= 0 || n_inputs <= 0 || !reel_given_list(ctx, "grad", "outputs", outputs, n_outputs) ||
         !reel_given_list(ctx, "grad", "inputs", inputs, n_inputs) ||
-        !reel_given_list(ctx, "grad", "gradients", grads, n_inputs) || !check_ends(ctx, outputs, n_outputs, inputs, n_inputs) || !begin(ctx, "grad"))
+        !reel_given_list(ctx, "grad", "gradients", grads, n_inputs) ||
+        !check_ends(ctx, outputs, n_outputs, inputs, n_inputs) || !begin(ctx, "grad"))
         return none(grads, n_inputs);
     walk w = { .ctx = ctx };
     for (int i = 0; i < n_inputs; i++) inputs[i]->wanted = true;

@@ -305,7 +305,8 @@ reel_tensor *reel_safetensors_tensor(reel_safetensors *file, int i)
 
 reel_tensor *reel_safetensors_read(reel_safetensors *file, const char *name)
 {
-    if (!file || reel_ctx_error(file->reader.ctx) || !reel_given(file->reader.ctx, "safetensors_read", "name", name)) return NULL;
+    if (!file || reel_ctx_error(file->reader.ctx)) return NULL;
+    if (!reel_given(file->reader.ctx, "safetensors_read", "name", name)) return NULL;
     int i = reel_safetensors_find(file, name);
     if (i >= 0) return reel_safetensors_tensor(file, i);
     return reel_fail(file->reader.ctx, REEL_ERROR_IO, "%s: has no tensor \"%s\"", file->reader.path, name);
@@ -371,7 +372,8 @@ static json_t *make_header(reel_ctx *ctx, const char *path, const reel_named *te
     if (!ok) reel_fail(ctx, REEL_ERROR_MEMORY, "no memory for the header of %s", path);
     for (int i = 0; ok && i < metadata_count; i++) {
         if (!metadata[i].key || !metadata[i].value) {
-            ok = reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: text %d of the metadata has no %s", path, i, metadata[i].key ? "value" : "key");
+            ok = reel_fail(ctx, REEL_ERROR_CONTEXT, "%s: text %d of the metadata has no %s", path, i,
+                           metadata[i].key ? "value" : "key");
             break;
         }
         ok = json_object_set_new(texts, metadata[i].key, json_string(metadata[i].value)) == 0;

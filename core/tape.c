@@ -394,7 +394,8 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
                            reel_tensor **out)
 {
     static reel_tensor *const none[1];
-    if (!op || !op->name || !op->infer || (!attrs && op->attrs_size) || (!op->play && !(op->flags & REEL_OP_VIEW && in && in[0])))
+    if (!op || !op->name || !op->infer || (!attrs && op->attrs_size) ||
+        (!op->play && !(op->flags & REEL_OP_VIEW && in && in[0])))
         return refuse_op(ctx, op, attrs);
     if (!in) {
         if (!reel_given_list(ctx, op->name, "operands", in, n_in)) return NULL;

@@ -147,7 +147,8 @@ bool reel_confusion_add(reel_confusion *confusion, reel_tensor *output, reel_ten
 {
     scores s = { 0 };
     const int64_t *label = NULL;
-    if (!reel_given(reel_ctx_of(output ? output : labels), "confusion", "matrix", confusion) || !read_classes("confusion", output, labels, &s, &label)) return false;
+    if (!reel_given(reel_ctx_of(output ? output : labels), "confusion", "matrix", confusion)) return false;
+    if (!read_classes("confusion", output, labels, &s, &label)) return false;
     int64_t classes = confusion->classes;
     if (reel_size(output, 1) != classes) {
         return reel_fail(reel_ctx_of(output), REEL_ERROR_SHAPE,

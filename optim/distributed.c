@@ -100,7 +100,8 @@ static bool same_models(reel_distributed *d)
 bool reel_distributed_broadcast(reel_distributed *d, reel_params tensors)
 {
     if (!usable(d)) return false;
-    if (!tensors.at && tensors.count > 0) reel_fail(d->ctx, REEL_ERROR_CONTEXT, "distributed: the list of tensors is missing (NULL)");
+    if (!tensors.at && tensors.count > 0)
+        reel_fail(d->ctx, REEL_ERROR_CONTEXT, "distributed: the list of tensors is missing (NULL)");
     bool ok = !reel_ctx_error(d->ctx) && reel_eval_all(tensors.at, tensors.count);
     if (!agree(d, ok)) return false;
     for (int i = 0; i < tensors.count; i++) {

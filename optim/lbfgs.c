@@ -74,6 +74,17 @@ static bool gather(const reel_optim *optim, bool gradients, double *to)
     return true;
 }
 
+/* x + t d as a parameter's n elements. */
+static void fill(void *data, bool wide, int64_t n, const double *x, double t, const double *d)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (wide)
+            ((double *)data)[i] = x[i] + t * d[i];
+        else
+            ((float *)data)[i] = (float)(x[i] + t * d[i]);
+    }
+}
+
 /* p = x + t d for all parameters. */
 static bool scatter(reel_optim *optim, const double *x, double t, const double *d)
 {
@@ -84,12 +95,7 @@ static bool scatter(reel_optim *optim, const double *x, double t, const double *
         size_t bytes = (size_t)n * (wide ? sizeof(double) : sizeof(float));
         char *data = reel_host_alloc(optim->ctx, bytes, 1);
         if (!data) return false;
-        for (int64_t i = 0; i < n; i++) {
-            if (wide)
-                ((double *)data)[i] = x[i] + t * d[i];
-            else
-                ((float *)data)[i] = (float)(x[i] + t * d[i]);
-        }
+        fill(data, wide, n, x, t, d);
         bool ok = reel_set_data(p, data, bytes);
         free(data);
         if (!ok) return false;
@@ -97,6 +103,17 @@ static bool scatter(reel_optim *optim, const double *x, double t, const double *
         d += n;
     }
     return true;
+}
+
+/* p = x again, in a context in error. What cannot be written has not been moved. */
+static void put_back(const reel_optim *optim, const double *x)
+{
+    for (int k = 0; k < optim->n_slots; k++) {
+        reel_tensor *p = optim->slots[k].p;
+        void *data = reel_overwrite_now(p);
+        if (data) fill(data, reel_dtype_of(p) == REEL_F64, reel_numel(p), x, 0, x);
+        x += reel_numel(p);
+    }
 }
 
 /* Loss and gradient at the present parameters. */
@@ -176,12 +193,11 @@ static void direction(reel_lbfgs *lbfgs)
     }
 }
 
-/* Moves the parameters by a step along d; grad and *loss follow. False when an evaluation failed. */
-static bool move(lbfgs_problem *problem, reel_line *line, double slope, double *loss, bool last)
+/* Moves the parameters from x by a step along d; grad and *loss follow. False when an evaluation failed. */
+static bool move_along(lbfgs_problem *problem, reel_line *line, double slope, double *loss, bool last)
 {
     reel_lbfgs *lbfgs = problem->optim->lbfgs;
     size_t bytes = (size_t)lbfgs->n * sizeof(double);
-    if (!gather(problem->optim, false, lbfgs->x)) return false;
     if (lbfgs->strong_wolfe) {
         line->start =
             (reel_trial) { .loss = *loss, .slope = slope, .grad = memcpy(line->start.grad, lbfgs->grad, bytes) };
@@ -194,6 +210,17 @@ static bool move(lbfgs_problem *problem, reel_line *line, double slope, double *
     if (!scatter(problem->optim, lbfgs->x, lbfgs->t, lbfgs->d)) return false;
     if (!lbfgs->strong_wolfe && !last) *loss = evaluate(problem, lbfgs->grad);
     return !problem->failed;
+}
+
+/* The same from where they are, and back to there when it fails. */
+static bool move(lbfgs_problem *problem, reel_line *line, double slope, double *loss, bool last)
+{
+    reel_lbfgs *lbfgs = problem->optim->lbfgs;
+    if (!gather(problem->optim, false, lbfgs->x)) return false;
+    if (move_along(problem, line, slope, loss, last)) return true;
+    put_back(problem->optim, lbfgs->x);
+    lbfgs->iterations--;
+    return false;
 }
 
 bool reel_lbfgs_step(reel_optim *optim, reel_closure *closure, void *user, double *first_loss)
@@ -226,9 +253,10 @@ bool reel_lbfgs_step(reel_optim *optim, reel_closure *closure, void *user, doubl
         if (fabs(loss - before) < lbfgs->tolerance_change) break;
     }
     reel_line_close(&line);
-    optim->steps++;
     optim->evaluations = problem.evaluations;
-    return !problem.failed && !reel_ctx_error(optim->ctx);
+    if (problem.failed || reel_ctx_error(optim->ctx)) return false;
+    optim->steps++;
+    return true;
 }
 
 void reel_lbfgs_free(reel_lbfgs *lbfgs)

@@ -114,7 +114,7 @@ typedef reel_tensor *reel_closure(void *user);
 
 /* A step that evaluates the model itself, as L-BFGS must (up to max_iter times; reel_optim_step is an error there).
  * Writes the loss at the start of the step to `loss` when that is not NULL. A closure that returns NULL is an error; after an
- * error L-BFGS's parameters stand at the point it tried last. */
+ * error the parameters stand where they were before, L-BFGS's where its last search began. */
 REEL_API bool reel_optim_step_closure(reel_optim *optim, reel_closure *closure, void *user, double *loss);
 
 /* How often the last reel_optim_step_closure called its closure. */

@@ -16,7 +16,8 @@ reel_schedule reel_lr_step(int64_t step_size, double gamma)
 
 reel_schedule reel_lr_multistep(const int64_t *milestones, int count, double gamma)
 {
-    reel_schedule schedule = { .kind = REEL_LR_MULTISTEP, .milestones = milestones || count < 0 ? count : -count, .gamma = gamma };
+    reel_schedule schedule = { .kind = REEL_LR_MULTISTEP, .milestones = count, .gamma = gamma };
+    if (!milestones && count > 0) schedule.milestones = -1; /* an error of the optimiser's as it starts */
     if (milestones) for (int i = 0; i < count && i < REEL_MAX_MILESTONES; i++) schedule.milestone[i] = milestones[i];
     return schedule;
 }
@@ -218,7 +219,8 @@ static bool better(const reel_schedule *schedule, double metric)
 
 bool reel_schedule_observe(reel_schedule *schedule, reel_optim *optim, double metric)
 {
-    if (!optim || reel_ctx_error(optim->ctx) || !reel_given(optim->ctx, "schedule_observe", "schedule", schedule)) return false;
+    if (!optim || reel_ctx_error(optim->ctx)) return false;
+    if (!reel_given(optim->ctx, "schedule_observe", "schedule", schedule)) return false;
     const reel_plateau_opts *plateau = &schedule->plateau;
     if (schedule->kind != REEL_LR_PLATEAU) {
         return reel_fail(optim->ctx, REEL_ERROR_VALUE, "schedule: only a plateau observes a metric");

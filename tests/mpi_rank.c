@@ -140,7 +140,8 @@ static int missing_list(int rank, bool tensors)
         EXPECT(!reel_distributed_broadcast(d, rank == 1 ? (reel_params) { NULL, 2 } : params_of(&n)));
     else
         EXPECT(!reel_distributed_mean(d, rank == 1 ? NULL : numbers, 2));
-    EXPECT(strstr(reel_ctx_error_message(ctx), rank != 1 ? "rank 1 of" : tensors ? "the list of tensors is missing" : "the list of numbers is missing"));
+    const char *own = tensors ? "the list of tensors is missing" : "the list of numbers is missing";
+    EXPECT(strstr(reel_ctx_error_message(ctx), rank == 1 ? own : "rank 1 of"));
     reel_distributed_free(d);
     reel_optim_free(n.sgd);
     reel_ctx_free(ctx);

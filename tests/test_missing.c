@@ -450,7 +450,8 @@ Test(missing, parts_of_a_training, .init = set_up, .fini = tear_down)
 
     const double y[2] = { 1, 2 };
     const reel_series line = { .name = "y", .count = 2 }, drawn = { .y = y, .count = 2 };
-    const reel_panel empty = { .n_series = 1 }, lacks = { .series = &line, .n_series = 1 }, whole = { .series = &drawn, .n_series = 1 };
+    const reel_panel empty = { .n_series = 1 }, lacks = { .series = &line, .n_series = 1 },
+                     whole = { .series = &drawn, .n_series = 1 };
     refused(reel_curves_save_svg(ctx, in_folder("s"), NULL, 1), "curves_save_svg: the list of 1 panels is missing (NULL)");
     refused(reel_curves_save_svg(ctx, in_folder("s"), &empty, 1), "curves_save_svg: the list of 1 series is missing (NULL)");
     refused(reel_curves_save_svg(ctx, in_folder("s"), &lacks, 1), "curves_save_svg: the list of 2 numbers is missing (NULL)");

@@ -338,7 +338,8 @@ static double after_dropped_steps(maker *make, int good, int waiting)
             int64_t steps = -1, first = -1, second = -1;
             cr_assert(reel_store_int(store, "", "steps", &steps) && reel_store_int(store, "", "state.0.step", &first) &&
                       reel_store_int(store, "", "state.1.step", &second));
-            cr_expect(steps == good && first == good && second == good, "%d: %d, %d, %d", waiting, (int)steps, (int)first, (int)second);
+            cr_expect(steps == good && first == good && second == good, "%d: %d, %d, %d", waiting, (int)steps, (int)first,
+                      (int)second);
             reel_store_close(store);
         }
         give_gradients(list, 2, k);
@@ -347,6 +348,72 @@ static double after_dropped_steps(maker *make, int good, int waiting)
     cr_expect_eq(reel_optim_steps(optim), good + 1);
     reel_optim_free(optim);
     return reel_item(p) + reel_item(q);
+}
+
+/* Rosenbrock's function, which is in error at the evaluation whose turn comes: by an op that is refused, or by one that fails
+ * when it is played. */
+typedef struct valley {
+    reel_tensor *x, *y;
+    int calls, error_at;
+    bool played;
+    double at[2][64]; /* where it was asked */
+} valley;
+
+static reel_tensor *evaluate_valley(void *user)
+{
+    valley *v = user;
+    cr_assert_lt(v->calls, 64);
+    v->at[0][v->calls] = reel_item(v->x);
+    v->at[1][v->calls] = reel_item(v->y);
+    if (++v->calls == v->error_at && !v->played) return reel_add(v->x, reel_zeros(ctx, REEL_SHAPE(7), REEL_F64));
+    reel_tensor *bend = reel_sub(reel_cast(v->y, REEL_F64), reel_square(v->x));
+    reel_tensor *loss = reel_add(reel_square(reel_sub_scalar(v->x, 1)), reel_mul_scalar(reel_square(bend), 10));
+    if (v->calls == v->error_at) loss = reel_index_select(loss, reel_longs(ctx, REEL_SHAPE(1), (int64_t[]) { 3 }), 0);
+    loss = reel_sum(loss, REEL_ALL_DIMS, false);
+    return reel_backward(loss) ? loss : NULL;
+}
+
+/* Two steps; an error at evaluation `error_at` of the second one is cleared, and the step taken again. */
+static void descend(bool wolfe, int error_at, bool played, double end[2])
+{
+    valley v = { .x = leaf(1), .y = reel_set_requires_grad(reel_full(ctx, REEL_SHAPE(1), REEL_F32, -1.3), true) };
+    reel_lbfgs_opts opts = { .lr = wolfe ? 1 : 0.01, .max_iter = 6, .strong_wolfe = wolfe };
+    reel_optim *optim = reel_lbfgs_new(REEL_PARAMS(v.x, v.y), &opts);
+    cr_assert(reel_optim_step_closure(optim, evaluate_valley, &v, NULL), "%s", reel_ctx_error_message(ctx));
+    double x = reel_item(v.x), y = reel_item(v.y), loss;
+    if (error_at) {
+        v = (valley) { v.x, v.y, .error_at = error_at, .played = played };
+        cr_assert_not(reel_optim_step_closure(optim, evaluate_valley, &v, &loss));
+        cr_expect_eq(v.calls, error_at);
+        expect_error(played ? REEL_ERROR_VALUE : REEL_ERROR_SHAPE, played ? "index 3" : "[7]");
+        cr_expect_eq(reel_optim_steps(optim), 1);
+        int began = 0; /* the evaluation where it stands now; the one that failed was elsewhere, but for the first */
+        while (began < error_at && (reel_item(v.x) != v.at[0][began] || reel_item(v.y) != v.at[1][began])) began++;
+        cr_expect(v.at[0][0] == x && v.at[1][0] == y);
+        cr_expect(error_at <= 2 ? began == 0 : wolfe ? began < error_at - 1 : began == error_at - 2,
+                  "evaluation %d failed, at %d", error_at, began + 1);
+        reel_tensor *bend = reel_square(reel_sub(v.y, reel_cast(reel_square(v.x), REEL_F32)));
+        cr_expect(reel_eval(bend), "what is recorded afterwards reads the value: %s", reel_ctx_error_message(ctx));
+    }
+    cr_assert(reel_optim_step_closure(optim, evaluate_valley, &v, NULL), "%s", reel_ctx_error_message(ctx));
+    end[0] = reel_item(v.x);
+    end[1] = reel_item(v.y);
+    cr_expect_eq(reel_optim_steps(optim), 2);
+    reel_optim_free(optim);
+}
+
+Test(optim, lbfgs_stands_where_its_search_began_when_the_closure_fails, .init = set_up, .fini = tear_down)
+{
+    for (int wolfe = 0; wolfe < 2; wolfe++) {
+        double whole[2], again[2];
+        descend(wolfe, 0, false, whole);
+        for (int error_at = 1; error_at <= 6; error_at++)
+            for (int played = 0; played < 2; played++) {
+                descend(wolfe, error_at, played, again);
+                if (error_at <= 2) /* in the first search: the step begins anew */
+                    cr_expect(whole[0] == again[0] && whole[1] == again[1], "wolfe %d, evaluation %d", wolfe, error_at);
+            }
+    }
 }
 
 Test(optim, several_steps_that_an_error_dropped_are_not_counted, .init = set_up, .fini = tear_down)

@@ -116,7 +116,8 @@ Test(train, a_group_that_is_not_full_is_averaged_over_its_batches, .init = set_u
     static const struct {
         int64_t accumulate, steps;
         double distance;
-    } cases[] = { { 1, 5, 31 }, { 2, 3, 1.5 + 6 + 16 }, { 3, 2, 7.0 / 3 + 12 }, { 4, 2, 15.0 / 4 + 16 }, { 5, 1, 31.0 / 5 }, { 9, 1, 31.0 / 5 } };
+    } cases[] = { { 1, 5, 31 },           { 2, 3, 1.5 + 6 + 16 }, { 3, 2, 7.0 / 3 + 12 },
+                  { 4, 2, 15.0 / 4 + 16 }, { 5, 1, 31.0 / 5 },     { 9, 1, 31.0 / 5 } };
     const reel_field field = { REEL_F32, REEL_SCALAR };
     const void *memory = means;
     reel_dataset *numbers = reel_dataset_from_memory(ctx, 5, &field, &memory, 1);
@@ -127,8 +128,8 @@ Test(train, a_group_that_is_not_full_is_averaged_over_its_batches, .init = set_u
         reel_optim *sgd = reel_sgd_new(reel_module_parameters(module), &(reel_sgd_opts) { .lr = 1 });
         const reel_model model = { .module = module, .forward = scale_mean, .loss = the_output, .user = &line };
         reel_history history;
-        cr_assert(reel_fit(&model, sgd, data, &(reel_fit_opts) { .epochs = 2, .accumulate = cases[i].accumulate }, &history), "%s",
-                  reel_ctx_error_message(ctx));
+        reel_fit_opts opts = { .epochs = 2, .accumulate = cases[i].accumulate };
+        cr_assert(reel_fit(&model, sgd, data, &opts, &history), "%s", reel_ctx_error_message(ctx));
         cr_expect_eq(history.steps, 2 * cases[i].steps);
         cr_expect_float_eq(reel_item(line.weight), -2 * cases[i].distance, 1e-5, "groups of %d: %g", (int)cases[i].accumulate,
                            reel_item(line.weight));
