@@ -1,9 +1,40 @@
 # Installs the library, the public headers (those reel.h includes, and what these need), a CMake package and reel.pc.
 include(CMakePackageConfigHelpers)
-set_target_properties(reel_shared reel_static PROPERTIES EXPORT_NAME reel)
-install(TARGETS reel_shared EXPORT reelTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS reel_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT reelTargets NAMESPACE reel:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/reel)
+if(TARGET reel_shared)
+  set_target_properties(reel_shared PROPERTIES EXPORT_NAME reel)
+  install(TARGETS reel_shared EXPORT reelTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT reelTargets NAMESPACE reel:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/reel)
+endif()
+
+# Who links the static library links what it takes from others: by pkg-config's names, or CMake's packages.
+set(static_modules "REEL_SLEEF sleef" "REEL_JANSSON jansson" "REEL_PNG libpng" "REEL_ZLIB zlib")
+if(REEL_FFTW)
+  list(APPEND static_modules "REEL_FFTW3F fftw3f" "REEL_FFTW3 fftw3")
+endif()
+set(static_find "include(CMakeFindDependencyMacro)\nfind_dependency(PkgConfig)\nfind_dependency(Threads)\n")
+set(static_libraries Threads::Threads m ${CMAKE_DL_LIBS})
+set(pc_requires "")
+foreach(module ${static_modules})
+  separate_arguments(module UNIX_COMMAND "${module}")
+  list(GET module 0 target)
+  list(GET module 1 name)
+  string(APPEND static_find "pkg_check_modules(${target} REQUIRED IMPORTED_TARGET ${name})\n")
+  string(APPEND pc_requires " ${name}")
+  list(APPEND static_libraries PkgConfig::${target})
+endforeach()
+if(NOT REEL_BLAS_LIBRARY)
+  string(APPEND static_find "set(BLA_VENDOR ${BLA_VENDOR})\nfind_dependency(BLAS)\n")
+  list(APPEND static_libraries BLAS::BLAS)
+endif()
+if(REEL_OPENMP)
+  string(APPEND static_find "find_dependency(OpenMP COMPONENTS C)\n")
+  list(APPEND static_libraries OpenMP::OpenMP_C)
+endif()
+foreach(library ${static_libraries})
+  target_link_libraries(reel_static INTERFACE $<INSTALL_INTERFACE:${library}>)
+endforeach()
+install(TARGETS reel_static EXPORT reelStaticTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT reelStaticTargets NAMESPACE reel:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/reel)
 
 if(TARGET reel_mpi)
   set_target_properties(reel_mpi PROPERTIES EXPORT_NAME reel_mpi)
@@ -37,8 +68,18 @@ foreach(header ${headers})
   install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/reel/${folder})
 endforeach()
 
-# find_package(reel COMPONENTS mpi) asks for data parallel training too: reel::reel_mpi, linked before reel::reel.
-file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/reelConfig.cmake "include(\${CMAKE_CURRENT_LIST_DIR}/reelTargets.cmake)
+# find_package(reel COMPONENTS static) asks for reel::reel_static, and for what it takes from others; where no shared library
+# is installed, reel::reel is the same. COMPONENTS mpi asks for data parallel training too: reel::reel_mpi, linked before Reel.
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/reelStatic.cmake "${static_find}include(\${CMAKE_CURRENT_LIST_DIR}/reelStaticTargets.cmake)
+")
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/reelConfig.cmake "include(\${CMAKE_CURRENT_LIST_DIR}/reelTargets.cmake OPTIONAL RESULT_VARIABLE reel_SHARED)
+if((NOT reel_SHARED OR \"static\" IN_LIST reel_FIND_COMPONENTS) AND NOT TARGET reel::reel_static)
+  include(\${CMAKE_CURRENT_LIST_DIR}/reelStatic.cmake)
+endif()
+if(NOT TARGET reel::reel)
+  add_library(reel::reel INTERFACE IMPORTED)
+  set_target_properties(reel::reel PROPERTIES INTERFACE_LINK_LIBRARIES reel::reel_static)
+endif()
 if(\"mpi\" IN_LIST reel_FIND_COMPONENTS)
   set(reel_mpi_FOUND FALSE)
   if(EXISTS \${CMAKE_CURRENT_LIST_DIR}/reelMpiTargets.cmake)
@@ -53,12 +94,27 @@ if(\"mpi\" IN_LIST reel_FIND_COMPONENTS)
 endif()
 ")
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/reelConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/reelConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/reelConfigVersion.cmake
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/reelConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/reelStatic.cmake
+  ${CMAKE_CURRENT_BINARY_DIR}/reelConfigVersion.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/reel)
 
-set(pc_requires "sleef jansson libpng zlib")
-if(REEL_FFTW)
-  string(APPEND pc_requires " fftw3f fftw3")
+# pkg-config --static names the same; where there is no shared library, pkg-config by itself.
+set(pc_libs -lpthread)
+foreach(library ${CMAKE_DL_LIBS})
+  list(APPEND pc_libs -l${library})
+endforeach()
+if(NOT REEL_BLAS_LIBRARY)
+  list(APPEND pc_libs ${BLAS_LIBRARIES})
+endif()
+if(REEL_OPENMP)
+  list(APPEND pc_libs ${OpenMP_C_FLAGS})
+endif()
+list(JOIN pc_libs " " pc_libs)
+if(TARGET reel_shared)
+  set(pc_private .private)
+  set(pc_libs "\nLibs.private: ${pc_libs}")
+else()
+  string(PREPEND pc_libs " ")
 endif()
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/reel.pc "prefix=\${pcfiledir}/../..
 libdir=\${prefix}/${CMAKE_INSTALL_LIBDIR}
@@ -67,8 +123,8 @@ includedir=\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}
 Name: reel
 Description: ${PROJECT_DESCRIPTION}
 Version: ${PROJECT_VERSION}
-Requires.private: ${pc_requires}
-Libs: -L\${libdir} -lreel -lm
+Requires${pc_private}:${pc_requires}
+Libs: -L\${libdir} -lreel -lm${pc_libs}
 Cflags: -I\${includedir}
 ")
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/reel.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -6,7 +6,11 @@ endforeach()
 
 reel_guide_code(own_op plugin_source "c|c plugin")
 add_library(own_op_plugin MODULE ${plugin_source})
-target_link_libraries(own_op_plugin PRIVATE reel_shared)
+if(TARGET reel_shared)
+  target_link_libraries(own_op_plugin PRIVATE reel_shared)
+else()
+  target_include_directories(own_op_plugin PRIVATE ${PROJECT_BINARY_DIR}/include) # reel-check has the rest
+endif()
 set_target_properties(own_op_plugin PROPERTIES PREFIX "" SUFFIX ".so")
 foreach(command grad list)
   add_test(NAME plugin_${command} COMMAND reel-check plugin $<TARGET_FILE:own_op_plugin> ${command})
