@@ -68,13 +68,16 @@ static inline void run_ops(const fused_run *run, void **pointer, int64_t n)
     }
 }
 
-/* The last few elements, fewer than a kernel takes at once: memory that may end there passes through a buffer. */
+/* The last few elements, fewer than a kernel takes at once: what is read passes through a buffer, zeros behind it. Memory
+ * may end there, and a kernel may go another way for a vector when one of its elements asks for it. */
 static void run_end(const fused_run *run, void **pointer, char *bounce, int64_t begin, int64_t n)
 {
     const reel_fused *g = run->group;
     for (int32_t k = 0; k < g->n_operands; k++) {
         const reel_operand *operand = &g->operands[k];
-        if (!operand->exact) continue;
+        if (operand->kind == REEL_OPERAND_STRIDED)
+            memset((char *)pointer[k] + n * operand->size, 0, (size_t)(REEL_TILE_LANES - n) * operand->size);
+        if (!operand->read) continue;
         pointer[k] = bounce + (size_t)k * REEL_TILE_LANES * 8;
         memset(pointer[k], 0, REEL_TILE_LANES * 8);
         memcpy(pointer[k], (char *)run->address[operand->value] + begin * operand->size, (size_t)n * operand->size);

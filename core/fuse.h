@@ -19,7 +19,7 @@ typedef struct reel_operand {
     int16_t buffer; /* tile buffer, -1 for MEMORY              */
     uint8_t kind, size;
     bool written;   /* an output in memory                     */
-    bool exact;     /* memory that may end with its last element; what a plan places has room for whole lanes */
+    bool read;      /* memory from before the group: it may end with its last element, what is written has room for lanes */
     int64_t strides[REEL_MAX_DIMS]; /* STRIDED: by the result's axes */
 } reel_operand;
 

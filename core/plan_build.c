@@ -291,8 +291,7 @@ static int16_t add_operand(reel_plan_builder *b, reel_fused *group, int32_t v, i
         for (int axis = lead; axis < group->ndim; axis++)
             operand->strides[axis] = value->shape[axis - lead] == 1 ? 0 : value->strides[axis - lead];
     }
-    operand->exact =
-        operand->kind == REEL_OPERAND_MEMORY && (value->root != v || b->plan->values[value->root].made_by < 0);
+    operand->read = operand->kind == REEL_OPERAND_MEMORY && !inside;
     b->operand_of[v] = group->n_operands;
     return (int16_t)group->n_operands++;
 }

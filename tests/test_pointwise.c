@@ -376,3 +376,32 @@ Test(pointwise, a_result_does_not_depend_on_its_place)
         reel_ctx_free(ctx);
     }
 }
+
+// Nor on what stands beside it: SLEEF reduces a vector by one of two ways, as its largest element asks.
+Test(pointwise, a_result_does_not_depend_on_its_neighbours)
+{
+    enum { N = 4096, LANES = 16 };
+    static float alone[N][LANES], beside[N][LANES], right[N];
+    static const float others[] = { 200, -1e4f, 1e20f, INFINITY, NAN, 1e-40f };
+    for (int k = 0; k < COUNT(isas); k++) {
+        reel_ctx *ctx = ctx_of_isa(k);
+        for (int i = 0; ctx && i < COUNT(functions); i++) {
+            for (int n = 0; n < N; n++) {
+                float x = (float)(functions[i].low + (n + 0.5) / N * (functions[i].high - functions[i].low));
+                for (int j = 0; j < LANES; j++) alone[n][j] = x, beside[n][j] = j == 5 ? x : others[n % COUNT(others)];
+            }
+            REEL_SCOPE(ctx)
+            {
+                reel_tensor *x = reel_floats(ctx, REEL_SHAPE(N, LANES), alone[0]), *y;
+                y = reel_select(functions[i].reel(x), 1, 5);
+                cr_assert(reel_copy_out(y, right, sizeof right));
+                y = reel_select(functions[i].reel(reel_floats(ctx, REEL_SHAPE(N, LANES), beside[0])), 1, 5);
+                const float *got = reel_data_f32(y);
+                for (int n = 0; n < N; n++)
+                    cr_assert(memcmp(&got[n], &right[n], sizeof *got) == 0, "%s: %s %a beside %g", isas[k],
+                              functions[i].name, (double)alone[n][0], (double)others[n % COUNT(others)]);
+            }
+        }
+        reel_ctx_free(ctx);
+    }
+}
