@@ -36,11 +36,12 @@ reel_ctx *reel_ctx_new(const reel_ctx_opts *opts)
 {
     static const reel_ctx_opts defaults;
     if (!opts) opts = &defaults;
-    reel_ctx *ctx = opts->allocate ? opts->allocate(opts->allocator_user, sizeof *ctx, 64) : malloc(sizeof *ctx);
+    bool own = opts->allocate && opts->release;
+    reel_ctx *ctx = own ? opts->allocate(opts->allocator_user, sizeof *ctx, 64) : malloc(sizeof *ctx);
     if (!ctx) return NULL;
     memset(ctx, 0, sizeof *ctx);
-    ctx->pool.allocate = opts->allocate;
-    ctx->pool.release = opts->release;
+    ctx->pool.allocate = own ? opts->allocate : NULL;
+    ctx->pool.release = own ? opts->release : NULL;
     ctx->pool.user = opts->allocator_user;
     ctx->pool.limit = opts->memory_limit;
     ctx->scratch.ctx = ctx;
@@ -52,6 +53,8 @@ reel_ctx *reel_ctx_new(const reel_ctx_opts *opts)
     ctx->exec.threads = opts->threads > 0 ? opts->threads : default_threads();
     ctx->exec.scratch = &ctx->scratch;
     ctx->exec.isa = reel_isa_detect();
+    if (!own && (opts->allocate || opts->release))
+        reel_fail(ctx, REEL_ERROR_VALUE, "ctx_new: there is no %s (NULL) beside the other", opts->allocate ? "release" : "allocate");
     const char *isa = opts->isa ? opts->isa : getenv("REEL_ISA");
     if (isa && *isa) {
         reel_isa asked;

@@ -20,8 +20,8 @@ typedef struct reel_ctx_opts {
     bool recompute;          /* where that lowers a plan's memory, cheap values that wait for gradients are dropped and
                               * computed again: the same bits, less memory, a little more time              */
     const char *isa;         /* "portable", "base", "avx2", "avx512"; default REEL_ISA or the best there is   */
-    void *(*allocate)(void *user, size_t bytes, size_t alignment); /* default aligned_alloc */
-    void (*release)(void *user, void *memory);                     /* default free          */
+    void *(*allocate)(void *user, size_t bytes, size_t alignment); /* default aligned_alloc; one alone is an error */
+    void (*release)(void *user, void *memory);                     /* default free                               */
     void *allocator_user;
 } reel_ctx_opts;
 

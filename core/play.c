@@ -13,7 +13,7 @@ bool reel_play_fail(const reel_play *play, reel_error error, const char *format,
     char message[600];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    vsnprintf(message, sizeof message, format ? format : "failed", args);
     va_end(args);
     reel_fail(play->ctx, error, "%s: %s", play->op->name, message);
     return false;

@@ -22,7 +22,7 @@ bool reel_infer_fail(const reel_infer *infer, reel_error error, const char *form
     char message[512], operands[400] = "";
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    vsnprintf(message, sizeof message, format ? format : "refused", args);
     va_end(args);
     size_t at = 0;
     for (int i = 0; i < infer->n_in && i < 6; i++)

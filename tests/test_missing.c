@@ -175,7 +175,45 @@ Test(missing, parts_of_a_call_from_data, .init = set_up, .fini = tear_down)
     cr_expect_not(reel_function_input(&rows[0].row, 0, NULL) || reel_function_attr(&rows[4].row, 0, NULL));
 }
 
+static void *allocate(void *user, size_t bytes, size_t alignment)
+{
+    ++*(int *)user;
+    return aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+static void give_back(void *user, void *memory)
+{
+    ++*(int *)user;
+    free(memory);
+}
+
+Test(missing, one_half_of_an_allocator)
+{
+    int calls = 0;
+    const reel_ctx_opts halves[2] = { { .allocate = allocate, .allocator_user = &calls },
+                                      { .release = give_back, .allocator_user = &calls } };
+    for (int k = 0; k < 2; k++) {
+        ctx = reel_ctx_new(&halves[k]);
+        refused(false, k ? "ctx_new: there is no allocate (NULL) beside the other" : "ctx_new: there is no release (NULL) beside the other");
+        cr_expect_not_null(reel_ones(ctx, REEL_SHAPE(300), REEL_F32));
+        reel_ctx_free(ctx);
+    }
+    cr_expect_eq(calls, 0, "neither is called without the other");
+    ctx = NULL;
+}
+
 /* A user's own op */
+
+static bool infer_without_words(reel_infer *infer)
+{
+    const char *volatile format = NULL;
+    return reel_infer_fail(infer, REEL_ERROR_VALUE, format);
+}
+
+static bool play_without_words(const reel_play *play)
+{
+    const char *volatile format = NULL;
+    return reel_play_fail(play, REEL_ERROR_VALUE, format);
+}
 
 static bool play_copy(const reel_play *play)
 {
@@ -247,6 +285,10 @@ Test(missing, parts_of_a_users_own_op, .init = set_up, .fini = tear_down)
         cr_expect(strstr(reel_ctx_error_message(ctx), bare[i].message) == reel_ctx_error_message(ctx));
         reel_ctx_clear_error(ctx);
     }
+    static const reel_op mute = { .name = "mine", .infer = infer_without_words, .play = play_copy },
+                         silent = { .name = "mine", .infer = reel_infer_same, .play = play_without_words };
+    refused(reel_apply(&mute, &x, 1, NULL, NULL), "mine: refused (input 0: float32 [2])");
+    refused(reel_eval(reel_apply(&silent, &x, 1, NULL, NULL)), "mine: failed");
     static const reel_op idle = { .name = "mine", .infer = reel_infer_same, .play = play_nothing };
     refused(reel_eval(reel_apply(&idle, &x, 1, NULL, NULL)), "parallel: there is no task (NULL)");
     static const reel_op good = { .name = "mine", .infer = reel_infer_same, .play = play_copy },
