@@ -71,6 +71,7 @@ bool reel_tape_collect(reel_ctx *ctx, reel_collected *g, reel_tensor *const *tar
         }
         if (!node->needed) continue;
         *--pending = node;
+        if (node->prev) __builtin_prefetch(node->prev->tensors[0]);
         for (int i = 0; i < node->n_in; i++) need(g, node->tensors[i]);
         need_again(g, &replayed);
     }

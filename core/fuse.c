@@ -34,38 +34,48 @@ static void copy_run(void *to, const void *from, int64_t n, int64_t stride, size
 }
 
 /* Elements [begin, begin + n) of the broadcast operand, row-major. */
-static void lay_out(const reel_fused *g, const reel_operand *operand, const void *from, int64_t begin, int64_t n, char *to)
+static void lay_out(const reel_fused *g, int32_t k, const void *from, int64_t begin, int64_t n, char *to)
 {
+    const int64_t *strides = g->strides[k];
+    size_t size = g->operands[k].size;
     int64_t index[REEL_MAX_DIMS], at = 0, rest = begin;
     for (int axis = g->ndim; axis-- > 0;) {
         index[axis] = rest % g->shape[axis];
         rest /= g->shape[axis];
-        at += index[axis] * operand->strides[axis];
+        at += index[axis] * strides[axis];
     }
     int last = g->ndim - 1;
     while (n > 0) {
         int64_t run = g->shape[last] - index[last] < n ? g->shape[last] - index[last] : n;
-        copy_run(to, (const char *)from + at * operand->size, run, operand->strides[last], operand->size);
-        to += run * operand->size;
+        copy_run(to, (const char *)from + at * (int64_t)size, run, strides[last], size);
+        to += run * (int64_t)size;
         n -= run;
-        at += run * operand->strides[last];
+        at += run * strides[last];
         index[last] += run;
         for (int axis = last; axis > 0 && index[axis] == g->shape[axis]; axis--) {
-            at += operand->strides[axis - 1] - index[axis] * operand->strides[axis];
+            at += strides[axis - 1] - index[axis] * strides[axis];
             index[axis] = 0;
             index[axis - 1]++;
         }
     }
 }
 
+static inline __attribute__((always_inline)) void run_op(const fused_run *run, void **pointer, int64_t n, int32_t k)
+{
+    const reel_fused_op *op = &run->group->ops[k];
+    op->fn(n, pointer[op->out], pointer[op->in[0]], op->in[1] >= 0 ? pointer[op->in[1]] : NULL,
+           op->in[2] >= 0 ? pointer[op->in[2]] : NULL, op->attrs ? run->nodes[op->source]->attrs : NULL);
+}
+
+/* By calls from two places: where kernels alternate, a processor foresees each. */
 static inline void run_ops(const fused_run *run, void **pointer, int64_t n)
 {
-    const reel_fused *g = run->group;
-    for (int32_t k = 0; k < g->n_ops; k++) {
-        const reel_fused_op *op = &g->ops[k];
-        op->fn(n, pointer[op->out], pointer[op->in[0]], op->in[1] >= 0 ? pointer[op->in[1]] : NULL,
-               op->in[2] >= 0 ? pointer[op->in[2]] : NULL, run->nodes[op->source]->attrs);
+    int32_t k = 0;
+    for (; k + 1 < run->group->n_ops; k += 2) {
+        run_op(run, pointer, n, k);
+        run_op(run, pointer, n, k + 1);
     }
+    if (k < run->group->n_ops) run_op(run, pointer, n, k);
 }
 
 /* The last few elements, fewer than a kernel takes at once: what is read passes through a buffer, zeros behind it. Memory
@@ -109,7 +119,7 @@ static void run_chunk(void *arg, int64_t chunk, int worker)
             if (operand->kind == REEL_OPERAND_MEMORY)
                 pointer[k] = (char *)run->address[operand->value] + i * operand->size;
             else if (operand->kind == REEL_OPERAND_STRIDED)
-                lay_out(g, operand, run->address[operand->value], i, n, pointer[k]);
+                lay_out(g, k, run->address[operand->value], i, n, pointer[k]);
         }
         if (n < REEL_TILE_LANES)
             run_end(run, pointer, bounce, i, n);

@@ -20,18 +20,19 @@ typedef struct reel_operand {
     uint8_t kind, size;
     bool written;   /* an output in memory                     */
     bool read;      /* memory from before the group: it may end with its last element, what is written has room for lanes */
-    int64_t strides[REEL_MAX_DIMS]; /* STRIDED: by the result's axes */
 } reel_operand;
 
 typedef struct reel_fused_op {
     reel_tile_fn *fn;
     int32_t node, source; /* in the plan, and in the list: see reel_plan_node */
     int16_t in[3], out; /* operands; -1 for none */
+    bool attrs;         /* it has some           */
 } reel_fused_op;
 
 typedef struct reel_fused {
     reel_fused_op *ops;
     reel_operand *operands;
+    int64_t (*strides)[REEL_MAX_DIMS]; /* by operand, of STRIDED ones: by the result's axes */
     int32_t n_ops, n_operands, n_buffers;
     int32_t tile;         /* elements */
     int64_t numel;

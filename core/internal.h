@@ -251,9 +251,9 @@ void reel_tensor_unref(reel_tensor *x);
 void reel_tensor_destroy(reel_tensor *x); /* the object itself; refs are 0 */
 
 /* Inline, since every op makes one: without references and handle. */
-static inline reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, const reel_shape *shape)
+static inline reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, int ndim, const int64_t *shape)
 {
-    reel_tensor *t = reel_small_alloc(ctx, reel_tensor_bytes(shape->ndim));
+    reel_tensor *t = reel_small_alloc(ctx, reel_tensor_bytes(ndim));
     if (!t) return NULL;
     /* Field by field: a memset of this size is a slow instruction. */
     t->ctx = ctx;
@@ -264,14 +264,14 @@ static inline reel_tensor *reel_tensor_new(reel_ctx *ctx, reel_dtype dtype, cons
     t->refs = t->pending_uses = t->grad_uses = t->scope = 0;
     t->plan_id = t->slot = t->handle = -1;
     t->dtype = (uint8_t)dtype;
-    t->ndim = (uint8_t)shape->ndim;
+    t->ndim = (uint8_t)ndim;
     t->contiguous = true;
     t->requires_grad = t->pinned = t->is_grad = t->wanted = false;
-    int64_t stride = 1, *strides = t->shape + shape->ndim;
-    for (int i = shape->ndim; i-- > 0;) {
-        t->shape[i] = shape->dim[i];
+    int64_t stride = 1, *strides = t->shape + ndim;
+    for (int i = ndim; i-- > 0;) {
+        t->shape[i] = shape[i];
         strides[i] = stride;
-        stride *= shape->dim[i];
+        stride *= shape[i];
     }
     t->numel = stride;
     return t;

@@ -152,7 +152,10 @@ void reel_nodes_played(reel_ctx *ctx, reel_node **nodes, int64_t count, reel_ten
     }
     bool inner = ctx->freeing;
     ctx->freeing = true; /* nodes and values that go stay readable until all are settled */
-    for (int64_t v = 0; v < n_values; v++) reel_tensor_settle(values[v]);
+    for (int64_t v = 0; v < n_values; v++) {
+        if (v + 8 < n_values) __builtin_prefetch(values[v + 8]);
+        reel_tensor_settle(values[v]);
+    }
     for (int64_t n = 0; n < count && ctx->n_effects > 0; n++) {
         if (!reel_node_is_effect(nodes[n])) continue;
         ctx->n_effects--;
@@ -228,7 +231,7 @@ bool reel_grow_handles(reel_ctx *ctx)
     return reel_grow(ctx, &ctx->handles, &ctx->handles_capacity, ctx->n_handles + 1, sizeof *ctx->handles);
 }
 
-static void lose_handle(reel_tensor *x)
+static inline void lose_handle(reel_tensor *x)
 {
     x->handle = -1;
     x->pinned = false;
@@ -264,6 +267,7 @@ void reel_scope_close(reel_ctx *ctx)
     /* From the newest on, so that a value goes together with the node that read it. */
     for (int64_t i = ctx->n_handles; i-- > first;) {
         reel_tensor *t = ctx->handles[i];
+        if (i >= first + 4) __builtin_prefetch(ctx->handles[i - 4], 1);
         if (!t) continue;
         if (t->scope < ctx->depth) {
             stay++;

@@ -115,6 +115,7 @@ enum {
     REEL_OP_INPLACE = 4, /* overwrites input 0 (and those its `writes` names); no outputs              */
     REEL_OP_RANDOM = 8,  /* attributes past key_size (seeds and offsets) change from step to step      */
     REEL_OP_RELU = 16,   /* private: play heeds reel_play's relu, so that a relu behind costs no pass  */
+    REEL_OP_LIKE = 64,   /* private: of operands of one shape and floating dtype the result has these too, and none is refused */
     REEL_OP_CHEAP = 32   /* a play takes little more than its memory's reading and writing: it may be played again
                           * rather than its results kept (reel_ctx_opts.recompute); elementwise ops always may     */
 };

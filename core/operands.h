@@ -3,7 +3,7 @@
 #ifndef REEL_CORE_OPERANDS_H
 #define REEL_CORE_OPERANDS_H
 
-#include <reel/core/tensor.h>
+#include <reel/core/op.h>
 
 /* Whether all `n` are there and of one context that has no error. One that is missing (NULL) beside others, or gone, is an
  * error in the name of `op`; where all are NULL there is no context to tell. */
@@ -21,6 +21,12 @@ bool reel_given_list(reel_ctx *ctx, const char *op, const char *what, const void
 /* So many overwrites of one memory wait at most: a loop that overwrites and never asks for a value does not grow the tape
  * without end. */
 enum { REEL_MOST_PENDING_OVERWRITES = 8 };
+
+/* Whether both are there and of one dtype. */
+bool reel_same_dtype(const reel_tensor *a, const reel_tensor *b);
+
+/* reel_apply of an op without attributes that has one result, no view, and overwrites nothing, in less time. */
+reel_tensor *reel_apply_two(const reel_op *op, reel_tensor *a, reel_tensor *b);
 
 /* How many overwrites of x's memory have been recorded; those an error has dropped do not count. */
 uint32_t reel_overwrites_of(const reel_tensor *x);

@@ -117,11 +117,18 @@ static bool put_values(reel_ctx *ctx, reel_play_list *list)
     uint8_t *flags = (uint8_t *)(list->key + list->key_words);
     memset(flags, 0, (size_t)words * sizeof *list->key);
     for (int64_t v = 0; v < list->n_values; v++) {
-        if (v + 8 < list->n_values) __builtin_prefetch(list->values[v + 8]);
+        if (v + 8 < list->n_values) __builtin_prefetch(list->values[v + 8], 1);
+        list->values[v]->plan_id = -1;
         flags[v] = list->values[v]->storage ? 2 : reel_value_outlives(list->values[v], ctx->eager);
     }
     list->key_words += words;
     return true;
+}
+
+static void give_back(const reel_play_list *list, int64_t n_nodes)
+{
+    reel_plan_count_uses(list, n_nodes, 1);
+    for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = -1;
 }
 
 bool reel_plan_key(reel_ctx *ctx, reel_play_list *list)
@@ -133,7 +140,7 @@ bool reel_plan_key(reel_ctx *ctx, reel_play_list *list)
     if (ok)
         list->hash = hash_words(list->key, list->key_words);
     else
-        reel_plan_count_uses(list, done, 1);
+        give_back(list, done);
     return ok;
 }
 
@@ -194,7 +201,9 @@ reel_plan *reel_plan_for(reel_ctx *ctx, reel_play_list *list)
         }
     ctx->plan_misses++;
     int64_t start = ctx->profile ? reel_profile_clock() : 0;
+    for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = (int32_t)v;
     reel_plan *plan = reel_plan_build(ctx, list);
+    for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = -1;
     if (!plan) return NULL;
     if (ctx->profile && !reel_profile_span(ctx, start, REEL_SPAN_PLAN, "plan")) {
         reel_plan_destroy(ctx, plan);

@@ -86,6 +86,7 @@ typedef struct reel_plan {
     reel_fused *groups;
     reel_fused_op *fused_ops;         /* of all groups                         */
     reel_operand *operands;           /* of all groups                         */
+    int64_t (*strides)[REEL_MAX_DIMS]; /* of all groups                        */
     int32_t n_values, n_steps, n_groups, n_nodes, n_slots;
     int64_t arena_bytes, shared_bytes;
     size_t bytes;                     /* of this block                         */

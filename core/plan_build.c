@@ -288,8 +288,9 @@ static int16_t add_operand(reel_plan_builder *b, reel_fused *group, int32_t v, i
     } else {
         operand->kind = REEL_OPERAND_STRIDED;
         int lead = group->ndim - value->ndim;
-        for (int axis = lead; axis < group->ndim; axis++)
-            operand->strides[axis] = value->shape[axis - lead] == 1 ? 0 : value->strides[axis - lead];
+        for (int axis = 0; axis < group->ndim; axis++)
+            group->strides[group->n_operands][axis] =
+                axis < lead || value->shape[axis - lead] == 1 ? 0 : value->strides[axis - lead];
     }
     operand->read = operand->kind == REEL_OPERAND_MEMORY && !inside;
     b->operand_of[v] = group->n_operands;
@@ -346,15 +347,16 @@ static void add_group_step(reel_plan_builder *b, int32_t n, int32_t g, int32_t *
     reel_fused *group = &plan->groups[plan->n_groups];
     const reel_plan_value *out = &plan->values[reel_plan_result_of(b, n)];
     *group = (reel_fused) {
-        .ops = plan->fused_ops + *ops_used, .operands = plan->operands + *operands_used, .numel = out->numel,
-        .ndim = out->ndim
+        .ops = plan->fused_ops + *ops_used, .operands = plan->operands + *operands_used,
+        .strides = plan->strides + *operands_used, .numel = out->numel, .ndim = out->ndim
     };
     memcpy(group->shape, out->shape, sizeof group->shape);
     for (int32_t m = 0; m < n_members; m++) {
         const reel_node *node = reel_plan_source(b, members[m]);
         reel_fused_op *op = &group->ops[group->n_ops++];
         const reel_tensor *typed = node->tensors[node->n_in - 1];
-        *op = (reel_fused_op) { .node = members[m], .source = plan->nodes[members[m]].source, .in = { -1, -1, -1 } };
+        *op = (reel_fused_op) { .node = members[m], .source = plan->nodes[members[m]].source, .in = { -1, -1, -1 },
+                                .attrs = node->op->attrs_size > 0 };
         op->fn = reel_pointwise_tile(b->ctx->exec.isa, node->op->pointwise, (reel_dtype)typed->dtype);
         for (int i = 0; i < node->n_in; i++) op->in[i] = add_operand(b, group, reel_plan_operand(b, members[m], i), g);
         op->out = add_operand(b, group, reel_plan_result_of(b, members[m]), g);
@@ -400,7 +402,7 @@ static reel_plan *new_plan(reel_ctx *ctx, const reel_play_list *list, const reel
     size_t bytes = sizeof(reel_plan) + key_bytes + v * (sizeof(reel_plan_value) + sizeof(reel_plan_place)) +
                    n * sizeof(reel_plan_step) + slots * (sizeof(reel_buffer) + sizeof(int32_t)) +
                    n * (sizeof(reel_plan_node) + sizeof(reel_fused) + sizeof(reel_fused_op)) +
-                   slots * sizeof(reel_operand) + 16 * 64;
+                   slots * (sizeof(reel_operand) + REEL_MAX_DIMS * sizeof(int64_t)) + 17 * 64;
     char *at = reel_pool_alloc(ctx, bytes);
     if (!at) return NULL;
     reel_plan *plan = reel_plan_carve(&at, sizeof *plan);
@@ -424,6 +426,7 @@ static reel_plan *new_plan(reel_ctx *ctx, const reel_play_list *list, const reel
     plan->groups = reel_plan_carve(&at, n * sizeof *plan->groups);
     plan->fused_ops = reel_plan_carve(&at, n * sizeof *plan->fused_ops);
     plan->operands = reel_plan_carve(&at, slots * sizeof *plan->operands);
+    plan->strides = reel_plan_carve(&at, slots * sizeof *plan->strides);
     return plan;
 }
 

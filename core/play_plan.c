@@ -36,6 +36,7 @@ static bool place(planned_run *run)
     }
     for (int32_t v = 0; v < plan->n_values; v++) {
         const reel_plan_place *place = &plan->places[v];
+        if (v + 8 < run->list.n_values) __builtin_prefetch(run->list.values[v + 8], 1);
         reel_tensor *t = v < run->list.n_values ? run->list.values[v] : NULL; /* none of what is computed again */
         switch (place->place) {
         case REEL_PLACE_EXTERNAL: run->address[v] = (char *)t->storage->data + t->offset * place->size; break;
@@ -193,7 +194,6 @@ bool reel_play_planned(reel_ctx *ctx, const reel_collected *collected)
     list->overwrites = collected->overwrites;
     bool keyed = reel_plan_key(ctx, list);
     run.plan = keyed ? reel_plan_for(ctx, list) : NULL;
-    for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = -1;
     size_t address_bytes = run.plan ? (size_t)(run.plan->n_values + 1) * sizeof *run.address : 0;
     if (run.plan) run.address = reel_pool_alloc(ctx, address_bytes);
     bool ok = run.address && place(&run) && play_steps(&run);

@@ -209,9 +209,10 @@ static inline reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor 
     node->bytes = (uint32_t)bytes;
     node->n_in = (uint16_t)n_in;
     node->n_out = 0;
-    node->versions = (uint32_t *)((char *)node->tensors + tensors);
-    node->attrs = (char *)node->versions + versions;
-    if (op->attrs_size) memcpy(node->attrs, attrs, op->attrs_size);
+    uint32_t *version = (uint32_t *)((char *)node->tensors + tensors);
+    node->versions = version;
+    node->attrs = (char *)version + versions;
+    if (attrs) memcpy(node->attrs, attrs, op->attrs_size);
     if (ctx->anomaly) note_origin(ctx, node);
     ctx->n_nodes++;
     bool strided = op->flags & (REEL_OP_STRIDED | REEL_OP_VIEW);
@@ -221,7 +222,7 @@ static inline reel_node *node_new(reel_ctx *ctx, const reel_op *op, reel_tensor 
         if (!strided && t && !t->contiguous) t = reel_contiguous(t);
         node->tensors[i] = t;
         if (!t) continue;
-        node->versions[i] = t->storage ? t->storage->recorded : 0;
+        version[i] = t->storage ? t->storage->recorded : 0;
         t->pending_uses += pending;
         t->grad_uses += grad;
         reel_tensor_ref(t);
@@ -274,16 +275,13 @@ static void set_view(reel_tensor *t, const reel_spec *spec)
 }
 
 /* Whoever can name an output holds it. */
-static inline __attribute__((always_inline)) bool add_output(reel_ctx *ctx, reel_node *node, const reel_spec *spec, bool named,
-                                                             bool plain)
+static inline __attribute__((always_inline)) bool add_output(reel_node *node, reel_tensor *t, bool named)
 {
-    reel_tensor *t = reel_tensor_new(ctx, spec->dtype, &spec->shape);
     reel_node_out(node)[node->n_out++] = t;
     if (!t) return false;
     t->producer = node;
     t->grad_uses = node->requires_grad;
-    t->requires_grad = node->requires_grad && reel_dtype_is_float(spec->dtype);
-    if (!plain && node->op->flags & REEL_OP_VIEW) set_view(t, spec);
+    t->requires_grad = node->requires_grad && reel_dtype_is_float((reel_dtype)t->dtype);
     return !named || reel_tensor_give_handle(t);
 }
 
@@ -291,7 +289,10 @@ static inline __attribute__((always_inline)) bool add_output(reel_ctx *ctx, reel
 static __attribute__((noinline)) bool add_others(reel_ctx *ctx, reel_node *node, const reel_infer *infer, bool named)
 {
     bool ok = true;
-    for (int k = 1; k < infer->n_out && ok; k++) ok = add_output(ctx, node, &infer->out[k], named, false);
+    for (int k = 1; k < infer->n_out && ok; k++) {
+        const reel_spec *spec = &infer->out[k];
+        ok = add_output(node, reel_tensor_new(ctx, spec->dtype, spec->shape.ndim, spec->shape.dim), named);
+    }
     return ok;
 }
 
@@ -347,6 +348,15 @@ static __attribute__((cold, noinline)) bool refuse_no_output(reel_ctx *ctx, cons
     return reel_fail(ctx, REEL_ERROR_VALUE, "%s: the op has no outputs", op->name) != NULL;
 }
 
+/* Whether infer would say no more than that the result is like the operands. */
+static inline bool alike(const reel_op *op, reel_tensor *const *in, int n_in)
+{
+    if (!(op->flags & REEL_OP_LIKE) || !reel_dtype_is_float((reel_dtype)in[0]->dtype)) return false;
+    for (int i = 1; i < n_in; i++)
+        if (in[i]->dtype != in[0]->dtype || !reel_tensor_same_shape(in[i], in[0])) return false;
+    return true;
+}
+
 /* A plain op neither overwrites nor views. What is known of the arguments when this is compiled takes no time. */
 static inline __attribute__((always_inline)) reel_tensor *record(reel_ctx *ctx, const reel_op *op, reel_tensor *const *in,
                                                                  int n_in, const void *attrs, reel_tensor **out, bool plain)
@@ -354,20 +364,32 @@ static inline __attribute__((always_inline)) reel_tensor *record(reel_ctx *ctx, 
     bool grad = false;
     if (!ctx || ctx->error || !check_inputs(ctx, op->name, op->optional, in, n_in, &grad)) return NULL;
     reel_infer infer;
-    infer.op = op;
-    infer.ctx = ctx;
-    infer.n_in = n_in;
-    infer.in = in;
-    infer.attrs = attrs;
     infer.n_out = 1;
-    if (!op->infer(&infer)) {
-        reel_fail(ctx, REEL_ERROR_VALUE, "%s: the operands were refused", op->name);
-        return NULL;
+    reel_dtype dtype;
+    int ndim;
+    const int64_t *shape;
+    if (alike(op, in, n_in)) {
+        dtype = (reel_dtype)in[0]->dtype;
+        ndim = in[0]->ndim;
+        shape = in[0]->shape;
+    } else {
+        infer.op = op;
+        infer.ctx = ctx;
+        infer.n_in = n_in;
+        infer.in = in;
+        infer.attrs = attrs;
+        if (!op->infer(&infer)) {
+            reel_fail(ctx, REEL_ERROR_VALUE, "%s: the operands were refused", op->name);
+            return NULL;
+        }
+        if ((unsigned)infer.n_out > REEL_MAX_OUTPUTS)
+            return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d outputs; an op has at most %d", op->name, infer.n_out,
+                             REEL_MAX_OUTPUTS);
+        dtype = infer.out[0].dtype;
+        ndim = infer.out[0].shape.ndim;
+        shape = infer.out[0].shape.dim;
     }
-    if ((unsigned)infer.n_out > REEL_MAX_OUTPUTS)
-        return reel_fail(ctx, REEL_ERROR_VALUE, "%s: %d outputs; an op has at most %d", op->name, infer.n_out,
-                         REEL_MAX_OUTPUTS);
-    bool effect = !plain && op->flags & REEL_OP_INPLACE, there = !plain && op->flags & REEL_OP_VIEW && in[0]->storage;
+    bool effect = !plain && op->flags & REEL_OP_INPLACE, view = !plain && op->flags & REEL_OP_VIEW, there = view && in[0]->storage;
     if (effect) {
         if (!prepare_overwrite(ctx, op, in, n_in)) return NULL;
         infer.n_out = 0;
@@ -375,13 +397,14 @@ static inline __attribute__((always_inline)) reel_tensor *record(reel_ctx *ctx, 
     int n_out = infer.n_out;
     reel_node *node = node_new(ctx, op, in, n_in, n_out, attrs, !there, grad && op->vjp && ctx->no_grad == 0);
     if (!node) return NULL;
-    bool ok = (n_out == 0 ? effect || refuse_no_output(ctx, op) : add_output(ctx, node, &infer.out[0], true, plain)) &&
-              (n_out < 2 || add_others(ctx, node, &infer, out != NULL));
+    bool ok = n_out == 0 ? effect || refuse_no_output(ctx, op) : add_output(node, reel_tensor_new(ctx, dtype, ndim, shape), true);
+    if (n_out > 1) ok = ok && add_others(ctx, node, &infer, out != NULL);
     if (!ok || ctx->error) {
         node_abandon(ctx, node);
         return NULL;
     }
     for (int k = 0; k < n_out && out; k++) out[k] = reel_node_out(node)[k];
+    if (view) set_view(reel_node_out(node)[0], &infer.out[0]);
     if (there) return finish_view(ctx, node);
     reel_tensor *result = n_out ? node->tensors[n_in] : node->tensors[0];
     pending_append(ctx, node);
@@ -401,8 +424,13 @@ reel_tensor *reel_apply_in(reel_ctx *ctx, const reel_op *op, reel_tensor *const 
         if (!reel_given_list(ctx, op->name, "operands", in, n_in)) return NULL;
         in = none;
     }
-    bool plain = !out && !(op->flags & (REEL_OP_INPLACE | REEL_OP_VIEW));
-    return plain && n_in == 2 ? record(ctx, op, in, 2, attrs, NULL, true) : record(ctx, op, in, n_in, attrs, out, false);
+    return record(ctx, op, in, n_in, attrs, out, false);
+}
+
+reel_tensor *reel_apply_two(const reel_op *op, reel_tensor *a, reel_tensor *b)
+{
+    const reel_tensor *first = a ? a : b;
+    return first ? record(first->ctx, op, (reel_tensor *[]) { a, b }, 2, NULL, NULL, true) : NULL;
 }
 
 reel_tensor *reel_apply(const reel_op *op, reel_tensor *const *in, int n_in, const void *attrs, reel_tensor **out)

@@ -29,7 +29,7 @@ static reel_tensor *new_leaf(reel_ctx *ctx, const char *maker, reel_shape shape,
     if (numel < 0)
         return reel_fail(ctx, REEL_ERROR_SHAPE, "%s: the shape %s has a negative axis or is too large for memory", maker,
                          reel_shape_format(shape, text));
-    reel_tensor *t = reel_tensor_new(ctx, dtype, &shape);
+    reel_tensor *t = reel_tensor_new(ctx, dtype, shape.ndim, shape.dim);
     if (!t) return NULL;
     t->storage = reel_storage_new(ctx, borrows ? 0 : numel, dtype);
     if (!t->storage || !reel_tensor_give_handle(t)) {
@@ -125,6 +125,8 @@ reel_shape reel_shape_of(const reel_tensor *x)
     memcpy(shape.dim, x->shape, x->ndim * sizeof x->shape[0]);
     return shape;
 }
+
+bool reel_same_dtype(const reel_tensor *a, const reel_tensor *b) { return a && b && a->dtype == b->dtype; }
 
 int reel_ndim(const reel_tensor *x) { return x ? x->ndim : 0; }
 

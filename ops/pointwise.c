@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Elementwise arithmetic with tensors and numbers.
+#include <reel/core/operands.h>
 #include <reel/ops/pointwise_impl.h>
 
 #include <math.h>
@@ -60,7 +61,7 @@ static bool vjp_larger_grad(reel_vjp *vjp)
 }
 
 static const reel_op larger_grad_op =
-    REEL_POINTWISE("larger_grad", LARGER_GRAD, reel_pointwise_infer, vjp_larger_grad, 0);
+    REEL_POINTWISE("larger_grad", LARGER_GRAD, vjp_larger_grad, 0);
 
 static reel_tensor *larger_grad(reel_tensor *a, reel_tensor *b, reel_tensor *g)
 {
@@ -214,18 +215,18 @@ static bool play_trunc_quotient(const reel_play *play) { return play_modulo(play
 
 /* ---- Descriptors and functions. ---- */
 
-static const reel_op add_op = REEL_POINTWISE("add", ADD, reel_pointwise_infer, vjp_add, 0);
-static const reel_op sub_op = REEL_POINTWISE("sub", SUB, reel_pointwise_infer, vjp_sub, 0);
-static const reel_op mul_op = REEL_POINTWISE("mul", MUL, reel_pointwise_infer, vjp_mul, 0);
-static const reel_op div_op = REEL_POINTWISE("div", DIV, reel_pointwise_infer, vjp_div, 0);
-static const reel_op pow_op = REEL_POINTWISE("pow", POW, reel_pointwise_infer, vjp_pow, 0);
-static const reel_op maximum_op = REEL_POINTWISE("maximum", MAXIMUM, reel_pointwise_infer, vjp_maximum, 0);
-static const reel_op minimum_op = REEL_POINTWISE("minimum", MINIMUM, reel_pointwise_infer, vjp_minimum, 0);
-static const reel_op atan2_op = REEL_POINTWISE("atan2", ATAN2, reel_pointwise_infer, vjp_atan2, 0);
-static const reel_op hypot_op = REEL_POINTWISE("hypot", HYPOT, reel_pointwise_infer, vjp_hypot, 0);
+static const reel_op add_op = REEL_POINTWISE("add", ADD, vjp_add, 0);
+static const reel_op sub_op = REEL_POINTWISE("sub", SUB, vjp_sub, 0);
+static const reel_op mul_op = REEL_POINTWISE("mul", MUL, vjp_mul, 0);
+static const reel_op div_op = REEL_POINTWISE("div", DIV, vjp_div, 0);
+static const reel_op pow_op = REEL_POINTWISE("pow", POW, vjp_pow, 0);
+static const reel_op maximum_op = REEL_POINTWISE("maximum", MAXIMUM, vjp_maximum, 0);
+static const reel_op minimum_op = REEL_POINTWISE("minimum", MINIMUM, vjp_minimum, 0);
+static const reel_op atan2_op = REEL_POINTWISE("atan2", ATAN2, vjp_atan2, 0);
+static const reel_op hypot_op = REEL_POINTWISE("hypot", HYPOT, vjp_hypot, 0);
 
-static const reel_op fmod_op = REEL_POINTWISE("fmod", FMOD, reel_pointwise_infer, vjp_fmod, 0);
-static const reel_op remainder_op = REEL_POINTWISE("remainder", REMAINDER, reel_pointwise_infer, vjp_remainder, 0);
+static const reel_op fmod_op = REEL_POINTWISE("fmod", FMOD, vjp_fmod, 0);
+static const reel_op remainder_op = REEL_POINTWISE("remainder", REMAINDER, vjp_remainder, 0);
 static const reel_op integer_fmod_op = {
     .name = "fmod", .infer = infer_modulo, .play = play_integer_fmod, .flags = REEL_OP_STRIDED
 };
@@ -239,16 +240,17 @@ static const reel_op trunc_quotient_op = {
     .name = "div", .infer = infer_modulo, .play = play_trunc_quotient, .flags = REEL_OP_STRIDED
 };
 
-static const reel_op add_scalar_op = REEL_POINTWISE("add", ADD_SCALAR, reel_pointwise_infer, vjp_add_scalar, 1);
-static const reel_op rsub_scalar_op = REEL_POINTWISE("rsub", RSUB_SCALAR, reel_pointwise_infer, vjp_rsub_scalar, 1);
-static const reel_op mul_scalar_op = REEL_POINTWISE("mul", MUL_SCALAR, reel_pointwise_infer, vjp_mul_scalar, 1);
-static const reel_op div_scalar_op = REEL_POINTWISE("div", DIV_SCALAR, reel_pointwise_infer, vjp_div_scalar, 1);
-static const reel_op pow_scalar_op = REEL_POINTWISE("pow", POW_SCALAR, reel_pointwise_infer, vjp_pow_scalar, 1);
+static const reel_op add_scalar_op = REEL_POINTWISE("add", ADD_SCALAR, vjp_add_scalar, 1);
+static const reel_op rsub_scalar_op = REEL_POINTWISE("rsub", RSUB_SCALAR, vjp_rsub_scalar, 1);
+static const reel_op mul_scalar_op = REEL_POINTWISE("mul", MUL_SCALAR, vjp_mul_scalar, 1);
+static const reel_op div_scalar_op = REEL_POINTWISE("div", DIV_SCALAR, vjp_div_scalar, 1);
+static const reel_op pow_scalar_op = REEL_POINTWISE("pow", POW_SCALAR, vjp_pow_scalar, 1);
 
 static reel_tensor *apply(const reel_op *op, reel_tensor *a, reel_tensor *b)
 {
+    if (reel_same_dtype(a, b)) return reel_apply_two(op, a, b);
     reel_tensor *x[] = { a, b };
-    if (reel_dtype_of(a) != reel_dtype_of(b)) reel_pointwise_promote(x, 2);
+    reel_pointwise_promote(x, 2);
     return reel_apply(op, x, 2, NULL, NULL);
 }
 

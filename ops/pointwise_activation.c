@@ -26,7 +26,7 @@
         if (reel_vjp_wants(vjp, 1)) vjp->grad[1] = op(X, G, attrs);                                                    \
         return true;                                                                                                   \
     }                                                                                                                  \
-    static const reel_op op##_op = REEL_POINTWISE(#op, code, reel_pointwise_infer, vjp_##op, scalars);                 \
+    static const reel_op op##_op = REEL_POINTWISE(#op, code, vjp_##op, scalars);                 \
     static reel_tensor *op(reel_tensor *x, reel_tensor *g, pointwise_attrs attrs)                                      \
     {                                                                                                                  \
         return reel_pointwise2_with(&op##_op, x, g, attrs);                                                            \
@@ -127,7 +127,7 @@ static reel_tensor *hardsigmoid_grad(reel_tensor *x, reel_tensor *g)
         vjp->grad[0] = rule;                                                                                           \
         return true;                                                                                                   \
     }                                                                                                                  \
-    static const reel_op op##_op = REEL_POINTWISE(#op, code, reel_pointwise_infer, vjp_##op, scalars);
+    static const reel_op op##_op = REEL_POINTWISE(#op, code, vjp_##op, scalars);
 
 /* The attributes of the node, as many as it has. */
 static pointwise_attrs attrs_of(const reel_vjp *vjp)

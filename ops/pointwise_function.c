@@ -11,7 +11,7 @@
 
 /* A rule, a descriptor, the public function and its table row. `prepare` makes the operand one the kernel takes. */
 #define DESCRIPTOR(op, code, vjp_fn, prepare, text, refused)                                                           \
-    static const reel_op op##_op = REEL_POINTWISE(#op, code, reel_pointwise_infer, vjp_fn, 0);                         \
+    static const reel_op op##_op = REEL_POINTWISE(#op, code, vjp_fn, 0);                         \
     reel_tensor *reel_##op(reel_tensor *x) { return reel_pointwise1(&op##_op, prepare(x)); }                           \
     static bool call_##op(reel_call_args *args)                                                                        \
     {                                                                                                                  \
@@ -79,7 +79,7 @@ DESCRIPTOR(sign, SIGN, reel_pointwise_vjp_zero, as_it_is, "-1, 0 or 1", number_r
 
 /* Roundings leave integers alone. */
 #define ROUNDING(op, code)                                                                                             \
-    static const reel_op op##_op = REEL_POINTWISE(#op, code, reel_pointwise_infer, reel_pointwise_vjp_zero, 0);        \
+    static const reel_op op##_op = REEL_POINTWISE(#op, code, reel_pointwise_vjp_zero, 0);        \
     reel_tensor *reel_##op(reel_tensor *x)                                                                             \
     {                                                                                                                  \
         return x && !reel_dtype_is_float(reel_dtype_of(x)) ? x : reel_pointwise1(&op##_op, x);                         \
@@ -108,7 +108,7 @@ static bool vjp_tanh_grad(reel_vjp *vjp)
     return true;
 }
 
-static const reel_op tanh_grad_op = REEL_POINTWISE("tanh_grad", TANH_GRAD, reel_pointwise_infer, vjp_tanh_grad, 0);
+static const reel_op tanh_grad_op = REEL_POINTWISE("tanh_grad", TANH_GRAD, vjp_tanh_grad, 0);
 
 reel_tensor *reel_tanh_grad(reel_tensor *y, reel_tensor *g) { return reel_pointwise2(&tanh_grad_op, y, g); }
 
@@ -122,7 +122,7 @@ static bool vjp_sigmoid_grad(reel_vjp *vjp)
 }
 
 static const reel_op sigmoid_grad_op =
-    REEL_POINTWISE("sigmoid_grad", SIGMOID_GRAD, reel_pointwise_infer, vjp_sigmoid_grad, 0);
+    REEL_POINTWISE("sigmoid_grad", SIGMOID_GRAD, vjp_sigmoid_grad, 0);
 
 reel_tensor *reel_sigmoid_grad(reel_tensor *y, reel_tensor *g) { return reel_pointwise2(&sigmoid_grad_op, y, g); }
 

@@ -31,10 +31,15 @@ bool reel_pointwise_vjp_zero(reel_vjp *vjp);
 void reel_pointwise_run(reel_tile_fn *fn, int64_t n, void *out, const void *const *in, int n_in, const int *size,
                         const void *attrs);
 
-/* An elementwise descriptor with `scalars` numbers as attributes. */
-#define REEL_POINTWISE(op_name, code, infer_fn, vjp_fn, scalars)                                                       \
+/* An elementwise descriptor with `scalars` numbers as attributes: of one dtype, floats among others; or with an inference
+ * and flags of its own. */
+#define REEL_POINTWISE(op_name, code, vjp_fn, scalars)                                                                 \
+    REEL_POINTWISE_WITH(op_name, code, reel_pointwise_infer, vjp_fn, scalars, REEL_OP_STRIDED | REEL_OP_LIKE)
+#define REEL_POINTWISE_AS(op_name, code, infer_fn, vjp_fn, scalars)                                                    \
+    REEL_POINTWISE_WITH(op_name, code, infer_fn, vjp_fn, scalars, REEL_OP_STRIDED)
+#define REEL_POINTWISE_WITH(op_name, code, infer_fn, vjp_fn, scalars, op_flags)                                        \
     {                                                                                                                  \
-        .name = op_name, .infer = infer_fn, .play = reel_pointwise_play, .vjp = vjp_fn, .flags = REEL_OP_STRIDED,      \
+        .name = op_name, .infer = infer_fn, .play = reel_pointwise_play, .vjp = vjp_fn, .flags = op_flags,             \
         .attrs_size = (scalars) * sizeof(double), .pointwise = REEL_PW_##code                                          \
     }
 

@@ -7,9 +7,9 @@
 
 /* ---- Comparisons and logic. ---- */
 
-#define TEST_OP(op, code) static const reel_op op##_op = REEL_POINTWISE(#op, code, reel_pointwise_infer_test, NULL, 0);
+#define TEST_OP(op, code) static const reel_op op##_op = REEL_POINTWISE_AS(#op, code, reel_pointwise_infer_test, NULL, 0);
 #define TEST_SCALAR_OP(op, code)                                                                                       \
-    static const reel_op op##_scalar_op = REEL_POINTWISE(#op, code, reel_pointwise_infer_test, NULL, 1);
+    static const reel_op op##_scalar_op = REEL_POINTWISE_AS(#op, code, reel_pointwise_infer_test, NULL, 1);
 
 static reel_tensor *test(const reel_op *op, reel_tensor *a, reel_tensor *b)
 {
@@ -118,9 +118,9 @@ static bool vjp_masked_fill(reel_vjp *vjp)
     return true;
 }
 
-static const reel_op where_op = REEL_POINTWISE("where", WHERE, reel_pointwise_infer_masked, vjp_where, 0);
+static const reel_op where_op = REEL_POINTWISE_AS("where", WHERE, reel_pointwise_infer_masked, vjp_where, 0);
 static const reel_op masked_fill_op =
-    REEL_POINTWISE("masked_fill", MASKED_FILL, reel_pointwise_infer_masked, vjp_masked_fill, 1);
+    REEL_POINTWISE_AS("masked_fill", MASKED_FILL, reel_pointwise_infer_masked, vjp_masked_fill, 1);
 
 reel_tensor *reel_where(reel_tensor *condition, reel_tensor *a, reel_tensor *b)
 {
@@ -166,9 +166,9 @@ static bool vjp_addcdiv(reel_vjp *vjp)
     return true;
 }
 
-static const reel_op lerp_op = REEL_POINTWISE("lerp", LERP, reel_pointwise_infer, vjp_lerp, 0);
-static const reel_op addcmul_op = REEL_POINTWISE("addcmul", ADDCMUL, reel_pointwise_infer, vjp_addcmul, 1);
-static const reel_op addcdiv_op = REEL_POINTWISE("addcdiv", ADDCDIV, reel_pointwise_infer, vjp_addcdiv, 1);
+static const reel_op lerp_op = REEL_POINTWISE("lerp", LERP, vjp_lerp, 0);
+static const reel_op addcmul_op = REEL_POINTWISE("addcmul", ADDCMUL, vjp_addcmul, 1);
+static const reel_op addcdiv_op = REEL_POINTWISE("addcdiv", ADDCDIV, vjp_addcdiv, 1);
 
 static reel_tensor *apply3(const reel_op *op, reel_tensor *a, reel_tensor *b, reel_tensor *c, double value)
 {
@@ -210,7 +210,7 @@ reel_tensor *reel_addcdiv(reel_tensor *x, reel_tensor *a, reel_tensor *b, double
     {                                                                                                                  \
         return reel_infer_out(infer, 0, REEL_##code, reel_shape_of(infer->in[0]));                                     \
     }                                                                                                                  \
-    static const reel_op cast_##to##_op = REEL_POINTWISE("cast", CAST_##code, infer_cast_##to, vjp_cast, 0);
+    static const reel_op cast_##to##_op = REEL_POINTWISE_AS("cast", CAST_##code, infer_cast_##to, vjp_cast, 0);
 
 static bool vjp_cast(reel_vjp *vjp)
 {
