@@ -64,7 +64,8 @@ static bool infer_classes(reel_infer *infer)
     return reel_infer_out(infer, 0, reel_dtype_of(input), attrs->reduction == REEL_REDUCTION_NONE ? want : REEL_SCALAR);
 }
 
-/* The last output of both losses is what the mean divides by: the sum of the weights of the samples that count. */
+/* Cross-entropy's second output is each sample's largest logit, then the logarithms of the sums of exp(x - largest). The
+ * last output of both losses is what the mean divides by: the sum of the weights of the samples that count. */
 static bool infer_nll(reel_infer *infer)
 {
     return infer_classes(infer) && reel_infer_out(infer, 1, reel_dtype_of(infer->in[0]), REEL_SCALAR);
@@ -72,7 +73,8 @@ static bool infer_nll(reel_infer *infer)
 
 static bool infer_cross_entropy(reel_infer *infer)
 {
-    return infer_classes(infer) && reel_infer_out(infer, 1, reel_dtype_of(infer->in[0]), reel_shape_of(infer->in[1])) &&
+    return infer_classes(infer) &&
+           reel_infer_out(infer, 1, reel_dtype_of(infer->in[0]), REEL_SHAPE(2, reel_numel(infer->in[1]))) &&
            reel_infer_out(infer, 2, reel_dtype_of(infer->in[0]), REEL_SCALAR);
 }
 
@@ -85,9 +87,10 @@ typedef struct class_job {
     const class_attrs *attrs;
     class_geometry k;
     reel_dtype dtype;
-    const void *x, *weight, *scale, *log_sum;
+    const void *x, *weight, *scale;
     const int64_t *target;
-    void *lse, *sums;  /* by sample; backward: smooth, of the kernel */
+    void *most, *rest; /* by sample, see the kernels; NULL for nll_loss: 0 */
+    void *sums;        /* by sample; backward: smooth, of the kernel */
     void *losses;      /* by sample, or NULL; backward: scale, of the kernel */
     void *g;           /* like x */
     double weight_sum; /* over the classes */
@@ -179,19 +182,20 @@ static void cross_entropy_task(void *arg, int64_t chunk, int worker)
     class_range r = range_of(job, chunk);
     double smoothing = job->attrs->smoothing, spread = smoothing / (double)job->k.c, totals[2] = { 0, 0 };
     (void)worker;
-    void *lse = at(job->lse, job->dtype, r.sample), *sums = at(job->sums, job->dtype, r.sample);
-    if (job->lse && job->k.s == 1)
-        job->fns->lse_rows(r.count, job->k.c, at(job->x, job->dtype, r.element), job->weight, lse, sums);
-    else if (job->lse)
-        job->fns->lse_columns(job->k.c, r.count, job->k.s, at(job->x, job->dtype, r.element), job->weight, lse, sums);
+    void *most = at(job->most, job->dtype, r.sample), *rest = at(job->rest, job->dtype, r.sample);
+    void *sums = at(job->sums, job->dtype, r.sample), *first = at(job->x, job->dtype, r.element);
+    if (most && job->k.s == 1)
+        job->fns->lse_rows(r.count, job->k.c, first, job->weight, most, rest, sums);
+    else if (most)
+        job->fns->lse_columns(job->k.c, r.count, job->k.s, first, job->weight, most, rest, sums);
     job->bad[chunk] = -1;
     for (int64_t i = 0; i < r.count; i++) {
         int64_t sample = r.sample + i, y = job->target[sample];
         double loss = 0;
         if (counts(job, sample)) {
             double x = get(job->x, job->dtype, r.element + i * r.next + y * r.step), w = weight_of(job, y);
-            double log_sum = job->lse ? get(lse, job->dtype, i) : 0;
-            loss = (1 - smoothing) * w * (log_sum - x);
+            double log_sum = most ? get(rest, job->dtype, i) : 0;
+            loss = (1 - smoothing) * w * (log_sum + ((most ? get(most, job->dtype, i) : 0) - x));
             if (smoothing > 0) loss += spread * (job->weight_sum * log_sum - get(sums, job->dtype, i));
             totals[0] += loss;
             totals[1] += w;
@@ -215,7 +219,7 @@ static bool fail_on_class(const class_job *job, int64_t sample)
                           (long long)job->target[sample], reel_shape_format(index, text), (long long)job->k.c);
 }
 
-/* Both losses: nll_loss is cross-entropy whose log-sum-exp is 0 (job->lse is NULL). */
+/* Both losses: nll_loss is cross-entropy whose log-sum-exp is 0. */
 static bool play_losses(class_job *job, const reel_buffer *loss, const reel_buffer *total)
 {
     int64_t chunks = cut(job), samples = job->k.n * job->k.s;
@@ -244,7 +248,8 @@ static bool play_losses(class_job *job, const reel_buffer *loss, const reel_buff
 static bool play_cross_entropy(const reel_play *play)
 {
     class_job job = job_of(play, &play->in[0], &play->in[1], &play->in[2]);
-    job.lse = play->out[1].data;
+    job.most = play->out[1].data;
+    job.rest = at(job.most, job.dtype, job.k.n * job.k.s);
     return play_losses(&job, &play->out[0], &play->out[2]);
 }
 
@@ -256,7 +261,7 @@ static bool play_nll(const reel_play *play)
 
 /* ---- The gradient ---- */
 
-/* (scale, input, target, weight?, lse) -> scale_n (W_n softmax(input)_nc - q_nc), where q is what class_weights gives
+/* (scale, input, target, weight?, what cross-entropy leaves) -> scale_n (W_n softmax(input)_nc - q_nc), where q is what class_weights gives
  * and W_n its sum over the classes; scale is a scalar or one for each sample. */
 static bool infer_backward(reel_infer *infer)
 {
@@ -279,13 +284,14 @@ static void backward_task(void *arg, int64_t chunk, int worker)
         put(job->losses, job->dtype, sample, scale * total);
         if (job->sums) put(job->sums, job->dtype, sample, scale * spread);
     }
-    const void *x = at(job->x, job->dtype, r.element), *lse = at(job->log_sum, job->dtype, r.sample);
+    const void *x = at(job->x, job->dtype, r.element);
+    const void *most = at(job->most, job->dtype, r.sample), *rest = at(job->rest, job->dtype, r.sample);
     const void *scale = at(job->losses, job->dtype, r.sample), *smooth = at(job->sums, job->dtype, r.sample);
     void *g = at(job->g, job->dtype, r.element);
     if (job->k.s == 1)
-        job->fns->softmax_rows(r.count, job->k.c, x, lse, scale, smooth, job->weight, g);
+        job->fns->softmax_rows(r.count, job->k.c, x, most, rest, scale, smooth, job->weight, g);
     else
-        job->fns->softmax_columns(job->k.c, r.count, job->k.s, x, lse, scale, smooth, job->weight, g);
+        job->fns->softmax_columns(job->k.c, r.count, job->k.s, x, most, rest, scale, smooth, job->weight, g);
     for (int64_t i = 0; i < r.count; i++) {
         int64_t sample = r.sample + i, y = job->target[sample], first = r.element + i * r.next;
         if (counts(job, sample)) {
@@ -303,7 +309,8 @@ static bool play_backward(const reel_play *play)
     if (play->out[0].numel == 0) return true;
     job.scale = play->in[0].data;
     job.one_scale = play->in[0].ndim == 0 && play->in[2].ndim > 0;
-    job.log_sum = play->in[4].data;
+    job.most = play->in[4].data;
+    job.rest = at(job.most, job.dtype, job.k.n * job.k.s);
     job.g = play->out[0].data;
     size_t bytes = reel_bytes((size_t)(job.k.n * job.k.s), reel_dtype_size(job.dtype));
     job.losses = reel_scratch(play->exec, bytes);

@@ -200,6 +200,31 @@ Test(cross_entropy, does_not_overflow)
     reel_ctx_free(ctx);
 }
 
+Test(cross_entropy, is_as_precise_far_from_zero)
+{
+    EACH_ISA(ctx)
+    {
+        static const float x[] = { 1e6f, 1e6f + 1, 1e6f - 2 };
+        double sum = 1 + exp(-1) + exp(-3), p[3] = { exp(-1) / sum, 1 / sum, exp(-3) / sum };
+        for (int columns = 0; columns < 2; columns++)
+            for (int k = 0; k < 2; k++) {
+                double smoothing = 0.3 * k, want = log(sum) + 1 + smoothing / 3;
+                reel_shape shape = columns ? REEL_SHAPE(1, 3, 1, 1) : REEL_SHAPE(1, 3);
+                reel_tensor *logits = reel_set_requires_grad(reel_from(ctx, shape, REEL_F32, x), true), *g;
+                if (columns) shape = REEL_SHAPE(1, 3, 1, 2), logits = reel_expand(logits, shape);
+                reel_tensor *y = reel_zeros(ctx, columns ? REEL_SHAPE(1, 1, 2) : REEL_SHAPE(1), REEL_I64);
+                reel_cross_entropy_opts opts = { .label_smoothing = smoothing };
+                reel_tensor *loss = reel_cross_entropy(logits, y, &opts);
+                cr_assert_float_eq(item_of(loss), want, 1e-6, "%g, not %g", item_of(loss), want);
+                cr_assert(reel_grad(&loss, 1, &logits, 1, NULL, &g));
+                for (int c = 0; c < 3; c++) {
+                    double right = p[c] - (c == 0) * (1 - smoothing) - smoothing / 3, got = reel_data_f32(g)[c * (1 + columns)];
+                    cr_assert_float_eq(got, right / (1 + columns), 1e-6, "%g, not %g", got, right);
+                }
+            }
+    }
+}
+
 // ---- binary, and what only values tell ----
 
 Test(binary_cross_entropy, cuts_its_logarithms_off)
