@@ -91,7 +91,7 @@ static bool put_nodes(reel_ctx *ctx, reel_play_list *list, int64_t *done)
         const reel_node *node = list->nodes[n];
         /* Elementwise ops read their attributes when they are played: they shape no plan. */
         size_t attrs = node->op->pointwise ? 0 : node->op->key_size ? node->op->key_size : node->op->attrs_size;
-        int64_t words = 3 + (int64_t)(attrs + 3) / 4 + node->n_in * (1 + 4 * REEL_MAX_DIMS);
+        int64_t words = 4 + (int64_t)(attrs + 3) / 4 + node->n_in * (1 + 4 * REEL_MAX_DIMS); /* one is zeroed beyond */
         if (list->n_values + node->n_in + node->n_out > list->values_capacity || key - list->key + words > list->key_capacity) {
             list->key_words = key - list->key;
             if (!reel_grow(ctx, &list->values, &list->values_capacity, list->n_values + node->n_in + node->n_out,
