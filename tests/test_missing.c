@@ -125,7 +125,7 @@ Test(missing, parts_of_files, .init = set_up, .fini = tear_down)
     refused(reel_store_put_doubles(store, "", "x", NULL, 2), "store_put_doubles: the list of 2 numbers is missing (NULL)");
     refused(reel_store_put_doubles(store, "", "x", numbers, -1), "store_put_doubles: there cannot be -1 numbers");
     const char *volatile format = NULL; /* a compiler that sees the NULL warns */
-    refused(reel_store_put_text(store, "", "x", format), "store_put_text: there is no format (NULL)");
+    refused(reel_store_put_text(store, "", "x", format, 1), "store_put_text: there is no format (NULL)");
     cr_expect(reel_store_put_doubles(store, "", "x", NULL, 0), "none need no list");
     reel_store_close(store);
 }
@@ -206,13 +206,13 @@ Test(missing, one_half_of_an_allocator)
 static bool infer_without_words(reel_infer *infer)
 {
     const char *volatile format = NULL;
-    return reel_infer_fail(infer, REEL_ERROR_VALUE, format);
+    return reel_infer_fail(infer, REEL_ERROR_VALUE, format, 1);
 }
 
 static bool play_without_words(const reel_play *play)
 {
     const char *volatile format = NULL;
-    return reel_play_fail(play, REEL_ERROR_VALUE, format);
+    return reel_play_fail(play, REEL_ERROR_VALUE, format, 1);
 }
 
 static bool play_copy(const reel_play *play)
