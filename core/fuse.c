@@ -37,7 +37,7 @@ static void copy_run(void *to, const void *from, int64_t n, int64_t stride, size
 static void lay_out(const reel_fused *g, int32_t k, const void *from, int64_t begin, int64_t n, char *to)
 {
     const int64_t *strides = g->strides[k];
-    size_t size = g->operands[k].size;
+    int64_t size = g->operands[k].size;
     int64_t index[REEL_MAX_DIMS], at = 0, rest = begin;
     for (int axis = g->ndim; axis-- > 0;) {
         index[axis] = rest % g->shape[axis];
@@ -47,8 +47,8 @@ static void lay_out(const reel_fused *g, int32_t k, const void *from, int64_t be
     int last = g->ndim - 1;
     while (n > 0) {
         int64_t run = g->shape[last] - index[last] < n ? g->shape[last] - index[last] : n;
-        copy_run(to, (const char *)from + at * (int64_t)size, run, strides[last], size);
-        to += run * (int64_t)size;
+        copy_run(to, (const char *)from + at * size, run, strides[last], (size_t)size);
+        to += run * size;
         n -= run;
         at += run * strides[last];
         index[last] += run;

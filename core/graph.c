@@ -3,7 +3,6 @@
 #include <reel/core/graph.h>
 #include <reel/core/internal.h>
 #include <reel/core/operands.h>
-#include <stdlib.h>
 
 // What is reachable. While it is written a tensor's `slot` is its number.
 typedef struct graph {
@@ -30,12 +29,6 @@ static bool reach(graph *g, reel_tensor *t)
     return true;
 }
 
-static int by_sequence(const void *a, const void *b)
-{
-    const reel_node *const *x = a, *const *y = b;
-    return (*x)->seq < (*y)->seq ? -1 : (*x)->seq > (*y)->seq;
-}
-
 static bool collect(graph *g, reel_tensor *const *outputs, int n_outputs)
 {
     for (int k = 0; k < n_outputs; k++)
@@ -43,7 +36,7 @@ static bool collect(graph *g, reel_tensor *const *outputs, int n_outputs)
     for (int64_t done = 0; done < g->n_nodes; done++)
         for (int i = 0; i < g->nodes[done]->n_in; i++)
             if (!reach(g, g->nodes[done]->tensors[i])) return false;
-    if (g->n_nodes > 1) qsort(g->nodes, (size_t)g->n_nodes, sizeof *g->nodes, by_sequence);
+    reel_nodes_sort(g->nodes, g->n_nodes);
     return true;
 }
 

@@ -50,11 +50,11 @@ static uint64_t hash_words(const uint32_t *key, int64_t words)
     return mix(first, second);
 }
 
-void reel_plan_count_uses(const reel_play_list *list, int64_t n_nodes, int by)
+void reel_plan_count_back(const reel_play_list *list, int64_t n_nodes)
 {
     for (int64_t n = 0; n < n_nodes; n++)
         for (int i = 0; i < list->nodes[n]->n_in; i++)
-            if (list->nodes[n]->tensors[i]) list->nodes[n]->tensors[i]->pending_uses += by;
+            if (list->nodes[n]->tensors[i]) list->nodes[n]->tensors[i]->pending_uses++;
 }
 
 /* The node's part of the key, for which there is room; NULL when an input has been overwritten. */
@@ -127,7 +127,7 @@ static bool put_values(reel_ctx *ctx, reel_play_list *list)
 
 static void give_back(const reel_play_list *list, int64_t n_nodes)
 {
-    reel_plan_count_uses(list, n_nodes, 1);
+    reel_plan_count_back(list, n_nodes);
     for (int64_t v = 0; v < list->n_values; v++) list->values[v]->plan_id = -1;
 }
 

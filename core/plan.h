@@ -96,7 +96,7 @@ typedef struct reel_plan {
  * writes the key. False, with an error and with the uses counted as before, when memory is short or an input has been
  * overwritten. */
 bool reel_plan_key(reel_ctx *ctx, reel_play_list *list);
-void reel_plan_count_uses(const reel_play_list *list, int64_t n_nodes, int by); /* of the first nodes, back on or off */
+void reel_plan_count_back(const reel_play_list *list, int64_t n_nodes); /* the uses by the first nodes */
 
 /* The plan for a keyed list: from the cache, or made and put there. NULL when memory is short. */
 reel_plan *reel_plan_for(reel_ctx *ctx, reel_play_list *list);

@@ -174,7 +174,7 @@ static void undo(planned_run *run)
             reel_storage_unref(run->ctx, t->storage);
             t->storage = NULL;
         }
-    reel_plan_count_uses(&run->list, run->list.n_nodes, 1);
+    reel_plan_count_back(&run->list, run->list.n_nodes);
     for (int64_t n = 0; n < run->list.n_nodes; n++) {
         reel_node *node = run->list.nodes[n];
         if (!node->needed) continue;

@@ -251,7 +251,7 @@ static reel_tensor *apply(const reel_op *op, reel_tensor *a, reel_tensor *b)
     if (reel_same_dtype(a, b)) return reel_apply_two(op, a, b);
     reel_tensor *x[] = { a, b };
     reel_pointwise_promote(x, 2);
-    return reel_apply(op, x, 2, NULL, NULL);
+    return reel_apply_two(op, x[0], x[1]);
 }
 
 /* The same of floats. */

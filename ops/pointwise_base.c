@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What all elementwise ops have in common: inference, promotion of dtypes, and how their table rows read operands.
+#include <reel/core/operands.h>
 #include <reel/ops/pointwise_impl.h>
 
 #include <math.h>
@@ -57,7 +58,7 @@ reel_tensor *reel_pointwise1(const reel_op *op, reel_tensor *x) { return reel_ap
 
 reel_tensor *reel_pointwise2(const reel_op *op, reel_tensor *a, reel_tensor *b)
 {
-    return reel_apply(op, (reel_tensor *[]) { a, b }, 2, NULL, NULL);
+    return reel_apply_two(op, a, b);
 }
 
 reel_tensor *reel_pointwise3(const reel_op *op, reel_tensor *a, reel_tensor *b, reel_tensor *c)
