@@ -63,6 +63,14 @@ bool reel_infer_same(reel_infer *infer)
     return true;
 }
 
+/* Whether all that are there have the dtype and the shape of the first. */
+static inline bool alike(reel_tensor *const *in, int n_in)
+{
+    for (int i = 1; i < n_in; i++)
+        if (in[i] && (in[i]->dtype != in[0]->dtype || !reel_tensor_same_shape(in[i], in[0]))) return false;
+    return true;
+}
+
 static __attribute__((noinline)) bool infer_unequal(reel_infer *infer)
 {
     char a[REEL_SHAPE_TEXT], b[REEL_SHAPE_TEXT];
@@ -92,12 +100,8 @@ static __attribute__((noinline)) bool infer_unequal(reel_infer *infer)
 
 bool reel_infer_broadcast(reel_infer *infer)
 {
-    const reel_tensor *first = infer->in[0];
-    for (int i = 1; i < infer->n_in && first; i++) {
-        const reel_tensor *t = infer->in[i];
-        if (t && (t->dtype != first->dtype || !reel_tensor_same_shape(t, first))) return infer_unequal(infer);
-    }
-    return reel_infer_same(infer);
+    bool same = !infer->in[0] || alike(infer->in, infer->n_in);
+    return same ? reel_infer_same(infer) : infer_unequal(infer);
 }
 
 /* Recording */
@@ -349,12 +353,9 @@ static __attribute__((cold, noinline)) bool refuse_no_output(reel_ctx *ctx, cons
 }
 
 /* Whether infer would say no more than that the result is like the operands. */
-static inline bool alike(const reel_op *op, reel_tensor *const *in, int n_in)
+static inline bool needs_no_infer(const reel_op *op, reel_tensor *const *in, int n_in)
 {
-    if (!(op->flags & REEL_OP_LIKE) || !reel_dtype_is_float((reel_dtype)in[0]->dtype)) return false;
-    for (int i = 1; i < n_in; i++)
-        if (in[i]->dtype != in[0]->dtype || !reel_tensor_same_shape(in[i], in[0])) return false;
-    return true;
+    return op->flags & REEL_OP_LIKE && reel_dtype_is_float((reel_dtype)in[0]->dtype) && alike(in, n_in);
 }
 
 /* A plain op neither overwrites nor views. What is known of the arguments when this is compiled takes no time. */
@@ -368,7 +369,7 @@ static inline __attribute__((always_inline)) reel_tensor *record(reel_ctx *ctx, 
     reel_dtype dtype;
     int ndim;
     const int64_t *shape;
-    if (alike(op, in, n_in)) {
+    if (needs_no_infer(op, in, n_in)) {
         dtype = (reel_dtype)in[0]->dtype;
         ndim = in[0]->ndim;
         shape = in[0]->shape;
